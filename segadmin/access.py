@@ -1,0 +1,208 @@
+"""Fetch and authorise in one call. Another org's object is 404, a wrong role 403; both are on record."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from segadmin.audit import Actor, Subject, record
+from segadmin.models import (
+    Action,
+    EventContent,
+    ExportRequest,
+    Job,
+    Membership,
+    Organization,
+    Outcome,
+    RequestState,
+    Role,
+    Sandbox,
+    User,
+)
+
+ANY = frozenset(Role)
+MAY_CREATE = frozenset({Role.OPERATOR, Role.ADMIN})
+MAY_CANCEL = frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN})
+MAY_CHECK = frozenset({Role.OPERATOR, Role.APPROVER, Role.AUDITOR, Role.ADMIN, Role.VIEWER})
+MAY_ADMINISTER = frozenset({Role.ADMIN})
+MAY_READ_RECORD = frozenset({Role.AUDITOR, Role.ADMIN})
+MAY_SEE_PEOPLE = frozenset({Role.AUDITOR, Role.ADMIN})
+# The same refusal of the same person is one event in this time.
+REFUSAL_ONCE_IN = timedelta(minutes=10)
+
+
+class Refused(PermissionDenied):
+    """403 with a sentence that says which role is missing."""
+
+
+def current(request: HttpRequest) -> User:
+    """The signed-in person."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def _memberships(user: User) -> list[Membership]:
+    """The valid memberships, read once per request (kept on the user object that the request made)."""
+    kept: list[Membership] | None = getattr(user, "_valid_memberships", None)
+    if kept is None:
+        now = timezone.now()
+        rows = user.memberships.filter(Q(ends_at=None) | Q(ends_at__gt=now)).order_by("pk")
+        kept = list(rows) if user.is_active else []
+        user._valid_memberships = kept  # type: ignore[attr-defined]  # noqa: SLF001
+    return kept
+
+
+def roles_in(user: User, organization: Organization | None) -> frozenset[Role]:
+    """Roles that hold in this org; for None those that hold for the whole installation."""
+    wanted = {None, organization.pk if organization else None}
+    return frozenset(Role(row.role) for row in _memberships(user) if row.organization_id in wanted)
+
+
+def roles_anywhere(user: User) -> frozenset[Role]:
+    return frozenset(Role(row.role) for row in _memberships(user))
+
+
+def visible_organizations(user: User, needs: Iterable[Role] = ANY) -> QuerySet[Organization]:
+    """Orgs in which the person has one of these roles, removed ones included (their history stays)."""
+    rows = [row for row in _memberships(user) if row.role in set(needs)]
+    if any(row.organization_id is None for row in rows):
+        return Organization.objects.order_by("name", "pk")
+    return Organization.objects.filter(pk__in={row.organization_id for row in rows}).order_by("name", "pk")
+
+
+def visible_sandboxes(user: User, needs: Iterable[Role] = ANY) -> QuerySet[Sandbox]:
+    """Sandboxes that are or were watched, or may take exports, in the orgs the person sees."""
+    return (
+        Sandbox.objects.filter(organization__in=visible_organizations(user, needs))
+        .filter(Q(watched=True) | Q(exports_allowed=True) | ~Q(connected_at=None))
+        .select_related("organization")
+        .order_by("organization__name", "name", "pk")
+    )
+
+
+def menu(user: User) -> list[str]:
+    """Which main pages the person has."""
+    roles = roles_anywhere(user)
+    items = ["jobs"]
+    if roles & MAY_READ_RECORD:
+        items.append("audit")
+    items.append("organizations")
+    if roles & MAY_SEE_PEOPLE:
+        items.append("people")
+    return items
+
+
+def actor_of(request: HttpRequest, organization: Organization | None = None) -> Actor:
+    """The acting person as the record keeps them."""
+    user = current(request)
+    roles = roles_in(user, organization) if organization else roles_anywhere(user)
+    return Actor(
+        kind="person",
+        name=user.get_username(),
+        id=str(user.pk),
+        roles=tuple(sorted(roles)),
+        signed_in=str(request.session.get("signed_in", "")),
+        address=getattr(request, "client_address", ""),
+        correlation_id=getattr(request, "id", ""),
+    )
+
+
+def _on_record(request: HttpRequest, organization: Organization, sandbox: Sandbox | None, what: str) -> None:
+    actor = actor_of(request, organization)
+    sentence = f"was refused: {request.method} {request.path} ({what})"
+    lately = EventContent.objects.filter(
+        action=Action.ACCESS_REFUSED,
+        actor_name=actor.name,
+        at__gt=timezone.now() - REFUSAL_ONCE_IN,
+        sentence=sentence[:2000],
+    )
+    if not lately.exists():
+        record(
+            actor=actor,
+            action=Action.ACCESS_REFUSED,
+            outcome=Outcome.REFUSED,
+            sentence=sentence,
+            subject=Subject(organization=organization, sandbox=sandbox),
+            details={"path": request.path, "method": request.method, "why": what},
+        )
+
+
+def _authorise(
+    request: HttpRequest, organization: Organization, needs: Iterable[Role], sandbox: Sandbox | None = None
+) -> None:
+    roles = roles_in(current(request), organization)
+    if not roles:
+        _on_record(request, organization, sandbox, "not a member of this organization")
+        raise Http404
+    if not roles & frozenset(needs):
+        words = ", ".join(sorted(Role(role).label for role in needs))
+        _on_record(request, organization, sandbox, f"needs one of the roles: {words}")
+        raise Refused(
+            _("This needs one of these roles in %(org)s: %(roles)s. An administrator can give it to you.")
+            % {"org": organization.name, "roles": words}
+        )
+
+
+def organization(request: HttpRequest, slug: str, *, needs: Iterable[Role] = ANY) -> Organization:
+    found = Organization.objects.filter(slug=slug).first()
+    if found is None:
+        raise Http404
+    _authorise(request, found, needs)
+    return found
+
+
+def everywhere(request: HttpRequest, *, needs: Iterable[Role]) -> None:
+    """A role that holds for the whole installation, else 403."""
+    if not roles_in(current(request), None) & frozenset(needs):
+        words = ", ".join(sorted(Role(role).label for role in needs))
+        raise Refused(_("This needs the role %(roles)s for the whole installation.") % {"roles": words})
+
+
+def anywhere(request: HttpRequest, *, needs: Iterable[Role]) -> None:
+    """A role in at least one org, else 403."""
+    if not roles_anywhere(current(request)) & frozenset(needs):
+        words = ", ".join(sorted(Role(role).label for role in needs))
+        raise Refused(_("This needs one of these roles: %(roles)s.") % {"roles": words})
+
+
+def sandbox(request: HttpRequest, slug: str, name: str, *, needs: Iterable[Role] = ANY) -> Sandbox:
+    found = Sandbox.objects.select_related("organization").filter(organization__slug=slug, name=name).first()
+    if found is None:
+        raise Http404
+    _authorise(request, found.organization, needs, found)
+    return found
+
+
+def job(request: HttpRequest, slug: str, name: str, job_id: str, *, needs: Iterable[Role] = ANY) -> Job:
+    found = (
+        Job.objects.select_related("sandbox__organization", "export_request")
+        .filter(sandbox__organization__slug=slug, sandbox__name=name, job_id=job_id)
+        .first()
+    )
+    if found is None:
+        raise Http404
+    _authorise(request, found.sandbox.organization, needs, found.sandbox)
+    return found
+
+
+def export_request(
+    request: HttpRequest, slug: str, name: str, request_uuid: object, *, needs: Iterable[Role] = ANY
+) -> ExportRequest:
+    """A request; drafts are private to their author, for others they do not exist."""
+    found = (
+        ExportRequest.objects.select_related("sandbox__organization", "author")
+        .filter(sandbox__organization__slug=slug, sandbox__name=name, uuid=request_uuid)
+        .first()
+    )
+    if found is None:
+        raise Http404
+    _authorise(request, found.sandbox.organization, needs, found.sandbox)
+    private = {RequestState.DRAFT, RequestState.WITHDRAWN, RequestState.EXPIRED}
+    if found.state in private and found.author_id != current(request).pk:
+        _on_record(request, found.sandbox.organization, found.sandbox, "another person's draft")
+        raise Http404
+    return found

@@ -1,0 +1,174 @@
+"""Reads the environment for settings.py: strict names, strict values, secrets from files, keys made on first start.
+
+Every fault raises ImproperlyConfigured with a sentence that says what to write.
+"""
+
+import base64
+import os
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+KNOWN = frozenset(
+    {
+        "SEGADMIN_DATA_DIR",
+        "SEGADMIN_SECRET_KEY",
+        "SEGADMIN_ENCRYPTION_KEYS",
+        "SEGADMIN_ALLOWED_HOSTS",
+        "SEGADMIN_PUBLIC_URL",
+        "SEGADMIN_TRUSTED_PROXIES",
+        "SEGADMIN_UPSTREAM_HOSTS",
+        "SEGADMIN_UPSTREAM_PROXY",
+        "SEGADMIN_UPSTREAM_CA_FILE",
+        "SEGADMIN_SYNC_SECONDS",
+        "SEGADMIN_UPSTREAM_DEADLINE_SECONDS",
+        "SEGADMIN_UNKNOWN_WINDOW_SECONDS",
+        "SEGADMIN_OIDC_ISSUER",
+        "SEGADMIN_OIDC_CLIENT_ID",
+        "SEGADMIN_OIDC_CLIENT_SECRET",
+    }
+)
+SECRET_FILES = frozenset(
+    {
+        "SEGADMIN_SECRET_KEY_FILE",
+        "SEGADMIN_ENCRYPTION_KEYS_FILE",
+        "SEGADMIN_OIDC_CLIENT_SECRET_FILE",
+        "DATABASE_URL_FILE",
+    }
+)
+
+
+class Environment:
+    """A strict view of environment variables."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+        for name in values:
+            if name.startswith("SEGADMIN_") and name not in KNOWN and name not in SECRET_FILES:
+                known = ", ".join(sorted(KNOWN))
+                raise ImproperlyConfigured(f"{name} is not a setting of segadmin. Remove it, or use one of: {known}.")
+
+    def text(self, name: str, default: str = "") -> str:
+        """The value, or the content of the file that NAME_FILE names; stripped."""
+        file = self._values.get(f"{name}_FILE", "").strip()
+        if not file:
+            return self._values.get(name, "").strip() or default
+        if self._values.get(name, "").strip():
+            raise ImproperlyConfigured(f"Both {name} and {name}_FILE are set. Keep one.")
+        try:
+            return Path(file).read_text(encoding="utf-8").strip() or default
+        except OSError as error:
+            raise ImproperlyConfigured(f"{name}_FILE names {file}, which can't be read: {error.strerror}.") from error
+
+    def words(self, name: str, default: Sequence[str] = ()) -> list[str]:
+        """A comma-separated list without blanks."""
+        return [word.strip() for word in self.text(name).split(",") if word.strip()] or list(default)
+
+    def seconds(self, name: str, default: float, least: float, most: float) -> float:
+        """A number of seconds between `least` and `most`."""
+        raw = self.text(name)
+        try:
+            value = float(raw) if raw else default
+        except ValueError:
+            value = float("nan")
+        if not least <= value <= most:
+            raise ImproperlyConfigured(
+                f"{name}={raw!r} should be a number of seconds from {least:g} to {most:g}, for example {default:g}."
+            )
+        return value
+
+    def url(self, name: str, default: str, schemes: Sequence[str] = ("http", "https")) -> str:
+        """An address without path, query or credentials."""
+        value = self.text(name, default).rstrip("/")
+        if value:
+            parts = urlsplit(value)
+            if parts.scheme not in schemes or not parts.hostname or parts.path or parts.query or parts.fragment:
+                raise ImproperlyConfigured(
+                    f"{name}={value!r} should be an address such as https://segadmin.example.com, without a path."
+                )
+        return value
+
+
+def data_dir(env: Environment, checkout: Path) -> Path:
+    """The data folder, made with mode 0700 if missing."""
+    folder = Path(env.text("SEGADMIN_DATA_DIR", "var"))
+    folder = folder if folder.is_absolute() else checkout / folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"The data folder {folder} can't be made or closed to others ({error.strerror}). "
+            "Set SEGADMIN_DATA_DIR to a folder that this user may write."
+        ) from error
+    return folder
+
+
+def key_from_file(folder: Path, name: str, make: str) -> str:
+    """The key kept in the data folder; made there on first start (mode 0600), and said so on stderr."""
+    path = folder / name
+    if not path.exists():
+        temporary = folder / f".{name}.{os.getpid()}"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+            handle.write(make + "\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+        try:
+            # A link, not a rename: of several processes that start together the first one's key stays.
+            os.link(temporary, path)
+            sys.stderr.write(f"segadmin: made a new {name.replace('_', ' ')} in {path}. Keep a copy of it.\n")
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+    return path.read_text(encoding="utf-8").strip()
+
+
+def secret_key(env: Environment, folder: Path) -> str:
+    """SEGADMIN_SECRET_KEY, or the one kept in the data folder."""
+    value = env.text("SEGADMIN_SECRET_KEY") or key_from_file(folder, "secret_key", secrets.token_urlsafe(64))
+    if len(value) < 50:
+        raise ImproperlyConfigured("SEGADMIN_SECRET_KEY should have at least 50 random characters.")
+    return value
+
+
+def encryption_keys(env: Environment, folder: Path) -> dict[str, bytes]:
+    """Key id -> 32 bytes, the first one seals; `id:base64` pairs, comma-separated."""
+    fresh = f"k{secrets.token_hex(2)}:{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    text = env.text("SEGADMIN_ENCRYPTION_KEYS") or key_from_file(folder, "encryption_keys", fresh)
+    keys: dict[str, bytes] = {}
+    for pair in text.replace("\n", ",").split(","):
+        if not pair.strip():
+            continue
+        key_id, _, encoded = pair.strip().partition(":")
+        try:
+            key = base64.b64decode(encoded, validate=True)
+        except ValueError:
+            key = b""
+        if not key_id.isalnum() or len(key) != 32 or key_id in keys:
+            raise ImproperlyConfigured(
+                "SEGADMIN_ENCRYPTION_KEYS should hold pairs such as k1:BASE64, comma-separated, each of 32 random bytes "
+                "and with an id of its own made of letters and digits."
+            )
+        keys[key_id] = key
+    if not keys:
+        raise ImproperlyConfigured("SEGADMIN_ENCRYPTION_KEYS is empty. It should hold at least one pair such as k1:BASE64.")
+    return keys
+
+
+def use_data_dir_of_command(argv: Sequence[str]) -> None:
+    """`demo` and `emulator` name their data folder on the command line; settings must know it before they load."""
+    if len(argv) < 2 or argv[1] != "demo":
+        return
+    chosen = "var/demo"
+    for position, word in enumerate(argv):
+        if word == "--data-dir" and position + 1 < len(argv):
+            chosen = argv[position + 1]
+        elif word.startswith("--data-dir="):
+            chosen = word.partition("=")[2]
+    os.environ["SEGADMIN_DATA_DIR"] = str(Path(chosen).absolute())

@@ -1,0 +1,41 @@
+"""Small things around every page: the front door, the zone, staying signed in."""
+
+import zoneinfo
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.shortcuts import redirect
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST, require_safe
+
+from segadmin import access
+from segadmin.actions import people
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
+    return redirect("jobs")
+
+
+def back_to(request: HttpRequest, default: str = "jobs") -> HttpResponse:
+    """To the page that the form names in `next`, if it is ours."""
+    target = request.POST.get("next", "")
+    if url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()}, require_https=request.is_secure()):
+        return redirect(target)
+    return redirect(default)
+
+
+@require_POST
+def set_zone(request: HttpRequest) -> HttpResponse:
+    zone = request.POST.get("zone", "")
+    if zone not in zoneinfo.available_timezones():
+        return HttpResponseBadRequest("This time zone is not known.")
+    people.choose_zone(access.current(request), zone=zone)
+    return back_to(request)
+
+
+@require_POST
+def stay(request: HttpRequest) -> HttpResponse:
+    """A sign of life: the middleware has noted it."""
+    if request.headers.get("HX-Request") == "true" or request.headers.get("Accept") == "application/json":
+        return HttpResponse(status=204)
+    return back_to(request)
