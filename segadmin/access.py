@@ -1,6 +1,8 @@
 """Fetch and authorise in one call. Another org's object is 404, a wrong role 403; both are on record."""
 
+import uuid
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.core.exceptions import PermissionDenied
@@ -12,6 +14,7 @@ from django.utils.translation import gettext as _
 from segadmin.audit import Actor, Subject, record
 from segadmin.models import (
     Action,
+    Event,
     EventContent,
     ExportRequest,
     Job,
@@ -52,7 +55,7 @@ def _memberships(user: User) -> list[Membership]:
         now = timezone.now()
         rows = user.memberships.filter(Q(ends_at=None) | Q(ends_at__gt=now)).order_by("pk")
         kept = list(rows) if user.is_active else []
-        user._valid_memberships = kept  # type: ignore[attr-defined]  # noqa: SLF001
+        user._valid_memberships = kept  # type: ignore[attr-defined]
     return kept
 
 
@@ -111,7 +114,7 @@ def actor_of(request: HttpRequest, organization: Organization | None = None) -> 
     )
 
 
-def _on_record(request: HttpRequest, organization: Organization, sandbox: Sandbox | None, what: str) -> None:
+def _on_record(request: HttpRequest, organization: Organization | None, sandbox: Sandbox | None, what: str) -> None:
     actor = actor_of(request, organization)
     sentence = f"was refused: {request.method} {request.path} ({what})"
     lately = EventContent.objects.filter(
@@ -131,6 +134,10 @@ def _on_record(request: HttpRequest, organization: Organization, sandbox: Sandbo
         )
 
 
+def _names(needs: Iterable[Role]) -> str:
+    return ", ".join(sorted(str(Role(role).label) for role in needs))
+
+
 def _authorise(
     request: HttpRequest, organization: Organization, needs: Iterable[Role], sandbox: Sandbox | None = None
 ) -> None:
@@ -139,7 +146,7 @@ def _authorise(
         _on_record(request, organization, sandbox, "not a member of this organization")
         raise Http404
     if not roles & frozenset(needs):
-        words = ", ".join(sorted(Role(role).label for role in needs))
+        words = _names(needs)
         _on_record(request, organization, sandbox, f"needs one of the roles: {words}")
         raise Refused(
             _("This needs one of these roles in %(org)s: %(roles)s. An administrator can give it to you.")
@@ -158,15 +165,30 @@ def organization(request: HttpRequest, slug: str, *, needs: Iterable[Role] = ANY
 def everywhere(request: HttpRequest, *, needs: Iterable[Role]) -> None:
     """A role that holds for the whole installation, else 403."""
     if not roles_in(current(request), None) & frozenset(needs):
-        words = ", ".join(sorted(Role(role).label for role in needs))
-        raise Refused(_("This needs the role %(roles)s for the whole installation.") % {"roles": words})
+        words = _names(needs)
+        _on_record(request, None, None, f"needs one of the roles, for the whole installation: {words}")
+        raise Refused(_("This needs one of these roles for the whole installation: %(roles)s.") % {"roles": words})
 
 
 def anywhere(request: HttpRequest, *, needs: Iterable[Role]) -> None:
     """A role in at least one org, else 403."""
     if not roles_anywhere(current(request)) & frozenset(needs):
-        words = ", ".join(sorted(Role(role).label for role in needs))
+        words = _names(needs)
+        _on_record(request, None, None, f"needs one of the roles, in any organization: {words}")
         raise Refused(_("This needs one of these roles: %(roles)s.") % {"roles": words})
+
+
+def event(request: HttpRequest, seq: int) -> Event:
+    """One event of the record; those of no org, and those whose content has expired, are for the whole installation."""
+    found: Event | None = Event.objects.filter(pk=seq).first()
+    if found is None:
+        raise Http404
+    content = EventContent.objects.select_related("organization", "sandbox").filter(event=found).first()
+    if content is None or content.organization is None:
+        everywhere(request, needs=MAY_READ_RECORD)
+    else:
+        _authorise(request, content.organization, MAY_READ_RECORD, content.sandbox)
+    return found
 
 
 def sandbox(request: HttpRequest, slug: str, name: str, *, needs: Iterable[Role] = ANY) -> Sandbox:
@@ -190,7 +212,7 @@ def job(request: HttpRequest, slug: str, name: str, job_id: str, *, needs: Itera
 
 
 def export_request(
-    request: HttpRequest, slug: str, name: str, request_uuid: object, *, needs: Iterable[Role] = ANY
+    request: HttpRequest, slug: str, name: str, request_uuid: uuid.UUID, *, needs: Iterable[Role] = ANY
 ) -> ExportRequest:
     """A request; drafts are private to their author, for others they do not exist."""
     found = (
@@ -205,4 +227,54 @@ def export_request(
     if found.state in private and found.author_id != current(request).pk:
         _on_record(request, found.sandbox.organization, found.sandbox, "another person's draft")
         raise Http404
+    return found
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Where somebody has one of some roles: in these orgs (by primary key), or in the whole installation."""
+
+    everywhere: bool
+    organizations: frozenset[int]
+
+    def touches(self, person: User) -> bool:
+        """Whether any role of `person`, an ended one too, holds in one of these orgs or in the whole installation."""
+        places = {row.organization_id for row in person.memberships.all()}
+        return self.everywhere or (bool(self.organizations) and bool(places & {None, *self.organizations}))
+
+    def holds(self, person: User) -> bool:
+        """Whether all roles of `person` lie within these orgs."""
+        places = {row.organization_id for row in person.memberships.all()}
+        return self.everywhere or (bool(places) and places <= self.organizations)
+
+
+def reach(user: User, needs: Iterable[Role]) -> Reach:
+    places = {row.organization_id for row in _memberships(user) if row.role in set(needs)}
+    return Reach(None in places, frozenset(place for place in places if place is not None))
+
+
+def person(request: HttpRequest, pk: int, *, needs: Iterable[Role] = MAY_SEE_PEOPLE) -> User:
+    """An account with a role in an org where the one who looks has a fitting role, or in the whole installation."""
+    anywhere(request, needs=MAY_SEE_PEOPLE)
+    found = User.objects.prefetch_related("memberships__organization").filter(pk=pk).first()
+    if found is None:
+        raise Http404
+    if not reach(current(request), MAY_SEE_PEOPLE).touches(found):
+        _on_record(request, None, None, "an account of another organization")
+        raise Http404
+    if not reach(current(request), needs).touches(found):
+        _on_record(request, None, None, f"needs one of the roles: {_names(needs)}")
+        raise Refused(_("This needs one of these roles: %(roles)s.") % {"roles": _names(needs)})
+    return found
+
+
+def account(request: HttpRequest, pk: int) -> User:
+    """An account over which an admin decides as a whole: all its roles lie in orgs of that admin."""
+    found = person(request, pk, needs=MAY_ADMINISTER)
+    if not reach(current(request), MAY_ADMINISTER).holds(found):
+        _on_record(request, None, None, "the account also has roles where the person is no admin")
+        raise Refused(
+            _("%(name)s also has roles that are not yours to manage. An admin of the whole installation can do this.")
+            % {"name": found.get_username()}
+        )
     return found

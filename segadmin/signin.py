@@ -122,7 +122,7 @@ def password_was_changed(request: HttpRequest, user: User, **_kwargs: Any) -> No
 )
 def second_factor_changed(request: HttpRequest, user: User, authenticator: Any, signal: Any, **_kwargs: Any) -> None:
     did = "added" if signal is authenticator_added else "removed" if signal is authenticator_removed else "renewed"
-    what = str(authenticator.wrap().authenticator.get_type_display()) if authenticator else "second factor"
+    what = str(authenticator.get_type_display()) if authenticator else "second factor"
     record(
         actor=_person(request, user),
         action=Action.SECOND_FACTOR,

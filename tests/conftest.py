@@ -94,3 +94,6 @@ def root(db: None) -> User:
 def stranger(nordwind: Organization) -> User:
     """Has a role in another org only."""
     return make_person("stranger", Role.OPERATOR, organization=nordwind)
+
+
+pytest_plugins = ["tests.upstream"]

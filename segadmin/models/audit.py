@@ -58,7 +58,7 @@ class AppendOnly(models.QuerySet[Any]):
     def _refuse(self, *_args: object, **_kwargs: object) -> NoReturn:
         raise PermissionError("The record can't be changed or deleted.")
 
-    update = delete = bulk_update = bulk_create = update_or_create = _refuse  # type: ignore[assignment]
+    update = delete = bulk_update = bulk_create = update_or_create = _refuse
 
 
 class _Immutable(models.Model):

@@ -23,7 +23,7 @@ class User(AbstractUser):
     zone = models.CharField(max_length=64, default="UTC")
     single_keys = models.BooleanField(default=False)
 
-    class Meta(AbstractUser.Meta):  # type: ignore[name-defined,misc]
+    class Meta(AbstractUser.Meta):
         ordering: ClassVar[list[str]] = ["username", "pk"]
 
 

@@ -1,0 +1,322 @@
+"""Taking in what Adobe says: jobs, their changes, unreadable records, absences. Used by sync and by the explicit checks.
+
+Each function is one short transaction that holds the sandbox's row, so two readers of one sandbox can't interleave.
+What was read earlier than what we already hold is left aside.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from segadmin import aep
+from segadmin.actions import names as cached
+from segadmin.actions.storable import storable
+from segadmin.audit import Actor, Subject, record
+from segadmin.audit.chain import canonical
+from segadmin.models import (
+    Action,
+    Attempt,
+    BadRecord,
+    Job,
+    JobChange,
+    Name,
+    Origin,
+    Sandbox,
+    Settlement,
+    State,
+)
+from segadmin.queries import names, sentences
+
+STATES = {
+    "NEW": State.WAITING,
+    "QUEUED": State.WAITING,
+    "PROCESSING": State.RUNNING,
+    "CANCELLING": State.CANCELLING,
+    "CANCELING": State.CANCELLING,
+    "SUCCEEDED": State.SUCCEEDED,
+    "FAILED": State.FAILED,
+    "CANCELLED": State.CANCELLED,
+    "CANCELED": State.CANCELLED,
+}
+# A cancel that Adobe has not carried out by then is told as late, and the job is shown as Adobe tells it.
+CANCEL_LIMIT = timedelta(hours=1)
+UNDER_WAY = ("asked", "acknowledged", "unknown")
+CLOCK_SKEW = timedelta(minutes=10)
+
+
+class LeaseLost(Exception):
+    """Another process took the sandbox over; nothing was written."""
+
+
+@dataclass
+class Taken:
+    """What one take-in did."""
+
+    known: int = 0
+    new: list[Job] = field(default_factory=list)
+    changed: list[Job] = field(default_factory=list)
+
+
+def state_of(status: str) -> State:
+    """Our state for Adobe's word; an unknown word is never taken for an end."""
+    return STATES.get(status.strip().upper(), State.UNKNOWN)
+
+
+def hold(sandbox: Sandbox, lease: str | None = None) -> Sandbox:
+    """Lock the sandbox's row for this transaction; with a lease, only if it is still ours."""
+    rows = Sandbox.objects.select_for_update(of=("self",)).select_related("organization").filter(pk=sandbox.pk)
+    if lease is not None:
+        rows = rows.filter(lease_token=lease)
+    held = rows.first()
+    if held is None:
+        raise LeaseLost(str(sandbox))
+    return held
+
+
+def take_in(
+    sandbox: Sandbox,
+    jobs: Sequence[aep.ExportJob],
+    *,
+    read_at: datetime,
+    lease: str | None = None,
+    ours: bool = False,
+) -> Taken:
+    """Store what a list, a look-up or (`ours`) the answer to a create said. At most a page (100) at a time."""
+    taken = Taken()
+    if not jobs:
+        return taken
+    by_id = {job.id[:200]: job for job in jobs}
+    with transaction.atomic():
+        sandbox = hold(sandbox, lease)
+        rows = Job.objects.filter(sandbox=sandbox, job_id__in=by_id).select_related("export_request")
+        known = {row.job_id: row for row in rows}
+        taken.known = len(known)
+        fresh = [job for job_id, job in by_id.items() if job_id not in known]
+        _add(sandbox, fresh, read_at, taken, Origin.HERE if ours else None)
+        for job_id, row in known.items():
+            _refresh(sandbox, row, by_id[job_id], read_at, taken)
+        unchanged = [row.pk for row in known.values() if row not in taken.changed and row.last_seen_at < read_at]
+        Job.objects.filter(pk__in=unchanged).update(last_seen_at=read_at)
+        for row in taken.new:
+            record_first_sight(sandbox, row)
+        for row in taken.changed:
+            _record_end(sandbox, row)
+    return taken
+
+
+def values_of(seen: aep.ExportJob) -> dict[str, Any]:
+    """Columns that come from Adobe alone."""
+    total = seen.times.get("total")
+    state = state_of(seen.status)
+    ended = (total.end_at if total else None) or (seen.updated_at if state in State.final() else None)
+    return {
+        "status": seen.status[:60].replace("\x00", ""),
+        "raw": storable(seen.raw),
+        "dataset_id": (seen.dataset_id or "")[:200],
+        "fields": seen.fields or "",
+        "has_fields": bool(seen.fields),
+        "audience_ids": [segment.id for segment in seen.segments],
+        "batch_ids": seen.batch_ids,
+        "profiles": seen.profiles if seen.profiles is not None and 0 <= seen.profiles < 2**63 else None,
+        "remarks": len(seen.errors),
+        "adobe_request_id": (seen.request_id or "")[:200],
+        "fingerprint": aep.fingerprint_of_job(seen),
+        "created_at": seen.created_at,
+        "ended_at": ended if state in State.final() else None,
+    }
+
+
+def shown_state(row: Job, status: str, now: datetime) -> State:
+    """Adobe's state, but "cancelling" while a cancel from here is under way and Adobe still says live."""
+    state = state_of(status)
+    live = state in (State.WAITING, State.RUNNING)
+    if live and row.cancel_result in UNDER_WAY and row.cancel_until_at and row.cancel_until_at > now:
+        return State.CANCELLING
+    return state
+
+
+def _add(
+    sandbox: Sandbox, seen: Sequence[aep.ExportJob], read_at: datetime, taken: Taken, origin: Origin | None
+) -> None:
+    open_prints = set(
+        Attempt.objects.filter(sandbox=sandbox, kind=Attempt.Kind.CREATE)
+        .filter(state__in=[Attempt.State.OPEN, Attempt.State.UNKNOWN])
+        .exclude(settlement__in=[Settlement.ADOPTED, Settlement.RELEASED])
+        .values_list("fingerprint", flat=True)
+    )
+    rows = []
+    for job in seen:
+        values = values_of(job)
+        older = job.created_at and sandbox.connected_at and job.created_at < sandbox.connected_at
+        matching = values["fingerprint"] in open_prints
+        told = Origin.OLDER if older else Origin.MATCHING if matching else Origin.OUTSIDE
+        rows.append(
+            Job(
+                sandbox=sandbox,
+                job_id=job.id[:200],
+                origin=origin or told,
+                state=state_of(job.status),
+                sort_at=job.created_at or read_at,
+                first_seen_at=read_at,
+                last_seen_at=read_at,
+                changed_at=read_at,
+                **values,
+            )
+        )
+    cached.index(sandbox, rows)
+    Job.objects.bulk_create(rows)
+    JobChange.objects.bulk_create(
+        [JobChange(job=row, at=read_at, to_state=row.state, status=row.status, note="first seen") for row in rows]
+    )
+    taken.new.extend(rows)
+
+
+def _refresh(sandbox: Sandbox, row: Job, seen: aep.ExportJob, read_at: datetime, taken: Taken) -> None:
+    if read_at < row.last_seen_at:
+        return  # read before what we hold: an older answer must not undo a newer one
+    values = values_of(seen)
+    state = shown_state(row, seen.status, timezone.now())
+    came_back = row.missing_since_at is not None
+    if values["raw"] == row.raw and state == row.state and not came_back:
+        return
+    before = row.state
+    for name, value in values.items():
+        setattr(row, name, value)
+    row.state, row.last_seen_at, row.changed_at = state, read_at, read_at
+    row.version += 1
+    row.missing_since_at = None
+    row.aged_out_at = None
+    if row.cancel_result in UNDER_WAY and state in (State.WAITING, State.RUNNING):
+        row.cancel_result = "late"  # its time is over, or it would be shown as cancelling
+    if state in State.final() and row.ended_at is None:
+        row.ended_at = read_at
+    cached.index(sandbox, [row])
+    row.save()
+    if before != state or came_back:
+        JobChange.objects.create(job=row, at=read_at, from_state=before, to_state=state, status=row.status)
+    if came_back:
+        _event(sandbox, row, Action.JOB_RETURNED, f"saw that Adobe lists {_title(row)} again")
+    row._came_from = before  # type: ignore[attr-defined]
+    taken.changed.append(row)
+
+
+def _title(row: Job) -> str:
+    return f"{row.job_id}, {audience_title(row)}"
+
+
+def audience_title(row: Job) -> str:
+    """ "“Lapsed buyers” and 1 more", or "everyone"."""
+    if not row.audience_ids:
+        return "everyone, no audience"
+    first = names.label(row.sandbox_id, Name.Kind.AUDIENCE, str(row.audience_ids[0]))
+    more = f" and {len(row.audience_ids) - 1} more" if len(row.audience_ids) > 1 else ""
+    return f"“{first}”{more}"
+
+
+def _event(sandbox: Sandbox, row: Job, action: Action, sentence: str, **details: Any) -> None:
+    record(
+        actor=Actor.system(),
+        action=action,
+        sentence=sentence,
+        subject=Subject(
+            sandbox=sandbox,
+            job_id=row.job_id,
+            request_uuid=row.export_request.uuid if row.export_request else None,
+        ),
+        details={"status": row.status, "state": row.state, **details},
+    )
+
+
+def record_first_sight(sandbox: Sandbox, row: Job) -> None:
+    """The event of a job from outside. Older jobs are history and leave none; those being matched wait."""
+    if row.origin != Origin.OUTSIDE:
+        return
+    told = sentences.body_parts(row.raw, sandbox)
+    sentence = (
+        f"saw {row.job_id} for the first time: {told['fields']} of {told['people']} "
+        f"to dataset {told['dataset']}, from outside segadmin, person not known"
+    )
+    _event(sandbox, row, Action.JOB_SEEN, sentence, origin=row.origin)
+
+
+def _record_end(sandbox: Sandbox, row: Job) -> None:
+    before = getattr(row, "_came_from", row.state)
+    if row.state == before or row.state not in State.final():
+        return
+    words = {State.SUCCEEDED: "finish", State.FAILED: "fail", State.CANCELLED: "end as cancelled"}[State(row.state)]
+    although = row.state == State.SUCCEEDED and row.cancel_result in (*UNDER_WAY, "late")
+    more = f", although {row.cancel_asked_by} asked to cancel it" if although else ""
+    count = f"; {row.profiles} profiles by Adobe's count" if row.profiles is not None else ""
+    _event(
+        sandbox,
+        row,
+        Action.JOB_CHANGED,
+        f"saw {_title(row)} {words}{more}{count}",
+        before=before,
+        profiles=row.profiles,
+        remarks=row.remarks,
+    )
+
+
+def take_in_bad(sandbox: Sandbox, bad: Sequence[aep.BadRecordInfo], *, read_at: datetime) -> None:
+    """Keep unreadable records as they came; counted per sandbox."""
+    if not bad:
+        return
+    with transaction.atomic():
+        hold(sandbox)
+        for item in bad:
+            raw = storable(item.raw)
+            digest = hashlib.sha256(canonical({"raw": repr(raw)}).encode()).hexdigest()
+            BadRecord.objects.update_or_create(
+                sandbox=sandbox,
+                digest=digest,
+                defaults={"raw": raw, "reason": item.reason[:300], "last_seen_at": read_at},
+                create_defaults={
+                    "raw": raw,
+                    "reason": item.reason[:300],
+                    "last_seen_at": read_at,
+                    "first_seen_at": read_at,
+                },
+            )
+        count = BadRecord.objects.filter(sandbox=sandbox).count()
+        Sandbox.objects.filter(pk=sandbox.pk).update(bad_records=count)
+
+
+def mark_missing(sandbox: Sandbox, row: Job, *, read_at: datetime) -> bool:
+    """Adobe answered 404 for this id. How a job that was still going ended is then not known."""
+    with transaction.atomic():
+        sandbox = hold(sandbox)
+        row = Job.objects.select_related("export_request").get(pk=row.pk)
+        if row.missing_since_at is not None or read_at < row.last_seen_at:
+            return False
+        before = row.state
+        row.missing_since_at = row.changed_at = read_at
+        row.next_look_at = read_at + timedelta(minutes=5)
+        row.version += 1
+        if row.state not in State.final():
+            row.state = State.UNKNOWN
+        row.save()
+        JobChange.objects.create(
+            job=row, at=read_at, from_state=before, to_state=row.state, status=row.status, note="no longer listed"
+        )
+        _event(
+            sandbox, row, Action.JOB_MISSING, f"found that Adobe no longer lists {_title(row)}", last_seen_state=before
+        )
+    return True
+
+
+def mark_aged_out(sandbox: Sandbox, *, reach: datetime, swept_at: datetime) -> int:
+    """Final jobs older than what a whole sweep reached: history that Adobe no longer shows."""
+    return Job.objects.filter(
+        sandbox=sandbox,
+        state__in=State.final(),
+        sort_at__lt=reach,
+        last_seen_at__lt=swept_at,
+        missing_since_at=None,
+        aged_out_at=None,
+    ).update(aged_out_at=timezone.now())
