@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from segadmin import aep, connect
 from segadmin.actions import jobs, mirror, names, organizations, requests, settlement
+from segadmin.actions.refusals import NotDone
 from segadmin.audit import Actor
 from segadmin.models import Job, Name, Organization, Sandbox, State
 
@@ -248,10 +249,9 @@ def _find_sandboxes(organization: Organization) -> None:
         return
     try:
         organizations.find_sandboxes(actor=Actor.system(), organization=organization)
-    except aep.AEPError as error:
-        connect.note_limits(organization, error)
+    except (NotDone, aep.AEPError) as error:
         Organization.objects.filter(pk=organization.pk).update(sandboxes_due_at=now + NAMES_AGAIN_AFTER_FAULT)
-        log.warning("%s: sandboxes could not be listed: %s", organization, error.message)
+        log.warning("%s: sandboxes could not be listed: %s", organization, error)
 
 
 def _due() -> list[Organization]:

@@ -1,5 +1,6 @@
 """A stand-in of Adobe for tests, and orgs connected to it."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -14,10 +15,28 @@ from segadmin.models import Organization, Sandbox
 NOBODY = "127.0.0.1:9"
 
 
+class Clock:
+    """Adobe's clock, moved by hand: jobs go on when a test says so."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+    def advance(self, seconds: float) -> None:
+        self.ahead += seconds
+
+
 @pytest.fixture
-def emulator(settings: Settings) -> Iterator[Emulator]:
+def adobe_clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def emulator(settings: Settings, adobe_clock: Clock) -> Iterator[Emulator]:
     """An emulated platform without jobs, allowed as upstream."""
-    with Emulator(jobs=0) as running:
+    with Emulator(jobs=0, clock=adobe_clock) as running:
         settings.UPSTREAM_HOSTS = frozenset({running.url.removeprefix("http://"), NOBODY})
         settings.UPSTREAM_DEADLINE_SECONDS = 2
         yield running

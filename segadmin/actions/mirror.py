@@ -270,7 +270,7 @@ def take_in_bad(sandbox: Sandbox, bad: Sequence[aep.BadRecordInfo], *, read_at: 
     with transaction.atomic():
         hold(sandbox)
         for item in bad:
-            raw = storable(item.raw)
+            raw = {"record": storable(item.raw)}  # a record may be null, which the column can not be
             digest = hashlib.sha256(canonical({"raw": repr(raw)}).encode()).hexdigest()
             BadRecord.objects.update_or_create(
                 sandbox=sandbox,

@@ -234,16 +234,15 @@ class Found:
 def find_sandboxes(*, actor: Actor, organization: Organization) -> Found:
     """Read the org's sandboxes from Adobe. New active ones come unwatched and read-only; nothing is ever deleted.
 
-    The system's own looks leave an event only when something differs.
+    The system's own looks leave an event only when something differs. An empty list (a credential without rights)
+    changes nothing. Raises aep.AEPError when Adobe could not be asked.
     """
     try:
         told = list(connect.sandbox_names(organization).sandboxes())
     except aep.AEPError as error:
         connect.note_limits(organization, error)
         _could_not_find(actor, organization, error)
-        raise NotDone(_with_adobes_words(error)) from error
-    if not told:
-        raise NotDone(_("Adobe named no sandbox. The credential may lack rights to any; ask your Adobe administrator."))
+        raise
     connect.note_success(organization, actor.name)
     with transaction.atomic():
         found = _take_in(organization, told, timezone.now())
@@ -275,14 +274,10 @@ def _could_not_find(actor: Actor, organization: Organization, error: aep.AEPErro
     )
 
 
-def _with_adobes_words(error: aep.AEPError) -> str:
-    said = _("Adobe said: %(words)s") % {"words": error.adobe_message} if error.adobe_message else ""
-    return f"{error.message} {said}".strip()
-
-
 def _take_in(organization: Organization, told: Sequence[aep.NameRecord], now: datetime) -> Found:
-    if not Organization.objects.filter(pk=organization.pk, retired_at=None).update(sandboxes_found_at=now):
-        raise NotDone(_("%(org)s was removed from segadmin.") % {"org": organization.name})
+    there = Organization.objects.filter(pk=organization.pk, retired_at=None)
+    if not told or not there.update(sandboxes_found_at=now):
+        return Found(0, (), (), ())
     known = {row.name: row for row in Sandbox.objects.select_for_update().filter(organization=organization)}
     active, new, changed = 0, [], []
     for entry in told:

@@ -129,6 +129,12 @@ def give_role(*, actor: Actor, person: User, grant: Grant, reason: str = "") -> 
     return True
 
 
+def give_roles(*, actor: Actor, person: User, grants: Collection[Grant], reason: str = "") -> list[Grant]:
+    """Give several roles, all or none. Returns those that the person did not have like this."""
+    with transaction.atomic():
+        return [one for one in grants if give_role(actor=actor, person=person, grant=one, reason=reason)]
+
+
 def _role_details(
     person: User,
     role: Role,

@@ -56,8 +56,8 @@ def moment(value: object) -> datetime | None:
     if number is not None:
         if number <= 0:
             return None
-        seconds = number / 1000 if number >= _MILLISECONDS_FROM else number
         try:
+            seconds = number / 1000 if number >= _MILLISECONDS_FROM else number
             return _EPOCH + timedelta(seconds=float(seconds))
         except (OverflowError, ValueError):
             return None

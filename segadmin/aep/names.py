@@ -30,14 +30,16 @@ _DEFINITIONS_LIMIT = 100
 _CATALOG_LIMIT = 100
 _POLICIES_LIMIT = 100
 _MAX_NAME = 500
+# What the audiences list calls the namespace that export jobs call `ups`.
+_PLATFORM_NAMESPACE = "AEPSegments"
 
 
 @dataclass(frozen=True)
 class NameRecord:
     """What an id is called. `kind`: audience, dataset, merge_policy or sandbox; `namespace` is for audiences.
 
-    `details` by kind. audience: description, lifecycle, merge_policy_id, origin, id (Adobe's own, if it is another),
-    updated_at, profiles and evaluated_at (of the last evaluation, where told). dataset: description, schema_id,
+    `details` by kind. audience: description, lifecycle, merge_policy_id, origin, audience_id (a second id, if it
+    has one), updated_at, profiles and evaluated_at (of the last evaluation, where told). dataset: description, schema_id,
     union (built on the profile union schema), created_at.
     merge_policy: schema_name, version, default. sandbox: title, type, state, region, is_default.
     Times are ISO 8601 texts in UTC, so that details are plain JSON.
@@ -220,11 +222,11 @@ def _time(value: object) -> str | None:
 
 
 def _audience(record: Mapping[str, Any]) -> NameRecord | None:
-    own_id = _usable_id(record.get("id"))
-    audience_id = _usable_id(record.get("audienceId")) or own_id
+    other_id = _usable_id(record.get("audienceId"))
+    audience_id = _usable_id(record.get("id")) or other_id
     if audience_id is None:
         return None
-    namespace = coerce.text(coerce.get(record, "namespace", "profileInstanceId")) or DEFAULT_NAMESPACE
+    namespace = coerce.text(record.get("namespace")) or DEFAULT_NAMESPACE
     metrics = coerce.mapping(record.get("metrics"))
     counted = coerce.mapping(metrics.get("data"))
     details = _said(
@@ -232,11 +234,13 @@ def _audience(record: Mapping[str, Any]) -> NameRecord | None:
         lifecycle=coerce.text(coerce.get(record, "lifecycleState", "lifecycle")),
         merge_policy_id=coerce.text(record.get("mergePolicyId")),
         origin=coerce.text(record.get("originName")),
-        id=own_id if own_id != audience_id else None,
+        audience_id=other_id if other_id != audience_id else None,
         updated_at=_time(coerce.get(record, "updateEpoch", "updateTime")),
         profiles=coerce.count(coerce.get(counted, "totalProfiles")),
         evaluated_at=_time(coerce.get(metrics, "updateEpoch", "createEpoch")),
     )
+    if namespace == _PLATFORM_NAMESPACE:
+        namespace = DEFAULT_NAMESPACE
     return NameRecord("audience", audience_id, namespace, _named(record, audience_id, "name"), details)
 
 

@@ -25,7 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=7, help="makes all ids, at the first start")
     parser.add_argument("--speed", type=float, default=1.0, help="divides how long new jobs take")
     options = parser.parse_args(arguments)
-    emulator = Emulator(options.data_dir, options.port, options.jobs, seed=options.seed, speed=options.speed)
+    try:
+        emulator = Emulator(options.data_dir, options.port, options.jobs, seed=options.seed, speed=options.speed)
+    except RuntimeError as error:  # the folder is in use
+        sys.stderr.write(f"{error}\n")
+        return 1
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         emulator.bind()

@@ -97,14 +97,16 @@ class ExportJobs:
         if status in FINAL:
             return self._delete_finished(plan, job_id)
         if status != "CANCELLING":
-            self._cancel(plan, now_ms)
+            self._cancel(plan, now_ms, waiting=status == "NEW")
         return as_json(200, {"status": True, "message": "Export job has been marked for cancelling"})
 
-    def _cancel(self, plan: JobPlan, now_ms: int) -> None:
+    def _cancel(self, plan: JobPlan, now_ms: int, *, waiting: bool) -> None:
         if plan.ends_ms is not None and plan.ends_ms <= now_ms:
             plan.ends_ms = None  # a job in a status word of its own is not over, so it can be cancelled
         plan.cancel_asked_ms = now_ms
         plan.cancelled_ms = now_ms + max(1, round(4000 / self.speed))
+        if waiting:
+            plan.starts_ms = plan.cancelled_ms  # so that it never begins
         self._book.save(plan)
 
     def _delete_finished(self, plan: JobPlan, job_id: str) -> Response:

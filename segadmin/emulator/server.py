@@ -33,7 +33,7 @@ from segadmin.emulator.storage import Store
 from segadmin.emulator.tokens import TokenOffice
 from segadmin.emulator.world import DEMO_TENANTS, Tenant
 
-REMEMBERED_REQUESTS = 20_000
+REMEMBERED_REQUESTS = 5_000
 
 
 @dataclass(slots=True)

@@ -17,6 +17,11 @@ def write(actor: Actor, sentence: str = "did something", **details: object) -> E
     return record(actor=actor, action=Action.SIGN_IN, sentence=sentence, details=details)
 
 
+def execute(statement: str) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
 def test_events_are_numbered_without_gaps_and_chained(actor: Actor) -> None:
     first, second = write(actor), write(actor)
     assert (first.seq, second.seq) == (1, 2)
@@ -47,9 +52,14 @@ def test_digest_covers_the_canonical_text(actor: Actor, prod: Sandbox) -> None:
 
 def test_a_rolled_back_change_leaves_no_event_and_no_gap(actor: Actor) -> None:
     write(actor)
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
-        write(actor)
-        raise ZeroDivisionError
+
+    def change_your_mind() -> None:
+        with transaction.atomic():
+            write(actor)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        change_your_mind()
     assert write(actor).seq == 2
     assert Event.objects.count() == 2
 
@@ -69,20 +79,17 @@ def test_sql_can_not_change_the_record(actor: Actor, table: str, statement: str)
     write(actor)
     ContentExpiry(seq=99, at="2026-01-01T00:00:00Z", reason="test").save()
     column = "digest" if table == "segadmin_event" else "reason" if "expiry" in table else "text"
-    with pytest.raises(DatabaseError, match="can not be changed"), transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(statement.format(t=table, c=column))
+    with pytest.raises(DatabaseError, match="can not be changed"):
+        execute(statement.format(t=table, c=column))
 
 
 def test_the_head_can_only_move_on(actor: Actor) -> None:
     write(actor)
     for change in ("seq = 0", "seq = seq + 2", "chain = 'x'"):
-        with pytest.raises(DatabaseError, match="can not be changed"), transaction.atomic():
-            with connection.cursor() as cursor:
-                cursor.execute(f"UPDATE segadmin_chainhead SET {change}")  # noqa: S608
-    with pytest.raises(DatabaseError, match="can not be changed"), transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("DELETE FROM segadmin_chainhead")
+        with pytest.raises(DatabaseError, match="can not be changed"):
+            execute(f"UPDATE segadmin_chainhead SET {change}")  # noqa: S608
+    with pytest.raises(DatabaseError, match="can not be changed"):
+        execute("DELETE FROM segadmin_chainhead")
 
 
 def test_replacing_or_truncating_is_refused(actor: Actor) -> None:
@@ -92,9 +99,8 @@ def test_replacing_or_truncating_is_refused(actor: Actor) -> None:
         if connection.vendor == "postgresql"
         else "INSERT OR REPLACE INTO segadmin_event (seq, epoch, digest, chain) VALUES (1, 1, 'x', 'y')"
     )
-    with pytest.raises(DatabaseError, match="can not be changed"), transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
+    with pytest.raises(DatabaseError, match="can not be changed"):
+        execute(statement)
 
 
 def test_the_orm_refuses_too(actor: Actor) -> None:

@@ -11,7 +11,7 @@ import json
 import sys
 from typing import Any
 
-import aepp
+import aepp  # type: ignore[import-not-found, unused-ignore]
 from aepp import catalog, config, customerprofile, sandboxes, segmentation
 
 

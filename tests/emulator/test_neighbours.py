@@ -175,7 +175,8 @@ def test_bulk_get_limits(acme: Client) -> None:
     path = f"{UPS}/audiences/bulk-get"
     assert acme.send("POST", path, json={"ids": [{"id": "missing"}]}).status_code == 404
     assert acme.send("POST", path, json={"ids": [{"id": str(number)} for number in range(101)]}).status_code == 400
-    for wrong in ({}, {"ids": []}, {"ids": [{}]}, {"ids": "a"}):
+    wrongs: list[dict[str, Any]] = [{}, {"ids": []}, {"ids": [{}]}, {"ids": "a"}]
+    for wrong in wrongs:
         assert acme.send("POST", path, json=wrong).status_code == 400
 
 

@@ -141,6 +141,15 @@ def test_a_process_on_a_taken_port_says_so(emulator: Emulator) -> None:
     assert f"cannot listen on port {emulator.port}" in done.stderr
 
 
+def test_a_process_on_a_taken_folder_says_so(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "segadmin.emulator", "--port", "0", "--data-dir", str(tmp_path)]
+    with Emulator(tmp_path):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1
+    assert "another emulator" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_it_needs_nothing_but_the_standard_library() -> None:
     for path in Path(segadmin.emulator.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

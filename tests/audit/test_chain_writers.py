@@ -1,0 +1,102 @@
+"""Many processes write the record at once, with rollbacks: no number is missing or doubled, and the chain never forks."""
+
+import hashlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from segadmin.audit.chain import START, chain_value
+from tests import postgres
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+WRITERS = 8
+EVENTS = 25
+LINKS = (
+    "SELECT e.seq, e.epoch, e.digest, e.chain, c.text FROM segadmin_event e "
+    "LEFT JOIN segadmin_eventcontent c ON c.seq = e.seq ORDER BY e.seq"
+)
+HEAD = "SELECT epoch, seq, chain FROM segadmin_chainhead"
+type Link = tuple[int, int, str, str, str]
+
+
+def environment(url: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SEGADMIN_")}
+    return {**kept, "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+
+
+def write_at_once(url: str) -> Counter[str]:
+    """Migrate, run the writers together; returns how many events each says it left."""
+    migrate = [sys.executable, "-m", "django", "migrate", "--verbosity", "0"]
+    subprocess.run(migrate, cwd=CHECKOUT, env=environment(url), check=True, timeout=120)
+    writers = {
+        f"writer {n}": subprocess.Popen(
+            [sys.executable, "-m", "tests.audit.chain_writer", f"writer {n}", str(EVENTS), str(n)],
+            cwd=CHECKOUT,
+            env=environment(url),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(WRITERS)
+    }
+    try:
+        for process in writers.values():
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n", process.communicate()[1]
+        for process in writers.values():
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        answers = {name: process.communicate(timeout=300) for name, process in writers.items()}
+    finally:
+        for process in writers.values():
+            process.kill()
+    assert all(process.returncode == 0 for process in writers.values()), answers
+    return Counter({name: int(out.strip()) for name, (out, _err) in answers.items()})
+
+
+def check(links: Iterable[Link], head: tuple[int, int, str], stayed: Counter[str]) -> None:
+    previous, found, last = START, Counter[str](), 0
+    for seq, epoch, digest, chain, text in links:
+        assert seq == last + 1
+        assert epoch == 1
+        assert hashlib.sha256(text.encode()).hexdigest() == digest
+        assert chain == chain_value(epoch, seq, previous, digest)
+        told = json.loads(text)
+        assert told["seq"] == seq
+        found[told["actor"]["name"]] += 1
+        previous, last = chain, seq
+    assert head == (1, last, previous)
+    assert found == stayed
+    assert last > WRITERS * EVENTS / 3
+
+
+def test_many_writers_on_sqlite(tmp_path: Path) -> None:
+    file = tmp_path / "record.sqlite3"
+    stayed = write_at_once(f"sqlite:///{file}")
+    connection = sqlite3.connect(file)
+    try:
+        check(connection.execute(LINKS).fetchall(), connection.execute(HEAD).fetchone(), stayed)
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    finally:
+        connection.close()
+
+
+@pytest.mark.postgres
+def test_many_writers_on_postgresql() -> None:
+    cluster = postgres.cluster()
+    stayed = write_at_once(cluster.create("writers"))
+    with psycopg.connect(cluster.dsn("writers")) as connection:
+        links: list[Link] = connection.execute(LINKS).fetchall()
+        head = connection.execute(HEAD).fetchone()
+    assert head is not None
+    check(links, (head[0], head[1], head[2]), stayed)
