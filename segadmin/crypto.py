@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
 MASK = "********"
+# The place of second-factor secrets, which allauth keeps in rows of its own.
+SECOND_FACTOR = "mfa.secret"
 
 
 class SealBroken(Exception):

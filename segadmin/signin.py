@@ -6,6 +6,7 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.signals import password_changed
+from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
@@ -15,6 +16,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from segadmin import crypto
 from segadmin.audit import Actor, record
 from segadmin.audit.record import one_line
 from segadmin.middleware import client_address
@@ -54,6 +56,21 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:  # noqa: ARG002
         return False
+
+
+class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
+    """Secrets of second factors are sealed like every other secret; allauth alone would keep them in clear."""
+
+    error_messages = {
+        **DefaultMFAAdapter.error_messages,
+        "incorrect_code": _("This code is not right, or its time is over. Type the one that your app shows now."),
+    }
+
+    def encrypt(self, text: str) -> str:
+        return crypto.seal(crypto.Secret(text), place=crypto.SECOND_FACTOR, row="", org="")
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return crypto.open_(encrypted_text, place=crypto.SECOND_FACTOR, row="", org="").reveal()
 
 
 def _person(request: HttpRequest | None, user: User) -> Actor:

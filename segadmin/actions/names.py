@@ -4,11 +4,16 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Q
 
 from segadmin import aep
 from segadmin.actions.storable import storable
 from segadmin.models import ExportRequest, Job, Name, Sandbox
 from segadmin.queries import names
+
+# Up to so many changed names the database looks for the jobs that mention them; beyond, every job is looked at.
+FEW_NAMES = 20
+CHUNK = 500
 
 
 def search_words(row: Job, found: dict[names.Key, str]) -> str:
@@ -46,16 +51,21 @@ def index(sandbox: Sandbox, rows: Iterable[Job]) -> None:
 
 
 def reindex(sandbox: Sandbox, ids: Sequence[str]) -> None:
-    """Find jobs by names that became known or changed after the jobs were stored."""
-    for external_id in ids:
+    """Find jobs by names that became known or changed after the jobs were stored. In chunks: few rows locked at a time."""
+    wanted = set(ids)
+    rows = Job.objects.filter(sandbox=sandbox).select_related("export_request").order_by("pk")
+    if len(wanted) <= FEW_NAMES:
+        mentions = Q()
+        for external_id in wanted:
+            mentions |= Q(search__contains=external_id.lower())
+        rows = rows.filter(mentions)
+    last = 0
+    while wanted and (chunk := list(rows.filter(pk__gt=last)[:CHUNK])):
+        last = chunk[-1].pk
+        mentioned = [row for row in chunk if wanted & {row.dataset_id, *map(str, row.audience_ids)}]
         with transaction.atomic():
-            rows = list(
-                Job.objects.filter(sandbox=sandbox, search__contains=external_id.lower())
-                .select_related("export_request")
-                .order_by("-sort_at", "-pk")[:500]
-            )
-            index(sandbox, rows)
-            Job.objects.bulk_update(rows, ["search"], batch_size=100)
+            index(sandbox, mentioned)
+            Job.objects.bulk_update(mentioned, ["search"], batch_size=100)
 
 
 def take_in_names(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
 
 class NotDone(Exception):
@@ -16,5 +16,5 @@ class NotDone(Exception):
     def of(cls, error: ValidationError, names: Mapping[str, str] | None = None) -> "NotDone":
         """From Django's validation; `names` renames inputs."""
         messages = error.message_dict if hasattr(error, "error_dict") else {"": error.messages}
-        renamed = names or {}
+        renamed = {NON_FIELD_ERRORS: "", **(names or {})}
         return cls({renamed.get(name, name): " ".join(texts) for name, texts in messages.items()})

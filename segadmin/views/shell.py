@@ -2,9 +2,11 @@
 
 import zoneinfo
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from segadmin import access
@@ -27,9 +29,10 @@ def back_to(request: HttpRequest, default: str = "jobs") -> HttpResponse:
 @require_POST
 def set_zone(request: HttpRequest) -> HttpResponse:
     zone = request.POST.get("zone", "")
-    if zone not in zoneinfo.available_timezones():
-        return HttpResponseBadRequest("This time zone is not known.")
-    people.choose_zone(access.current(request), zone=zone)
+    if zone in zoneinfo.available_timezones():
+        people.choose_zone(access.current(request), zone=zone)
+    else:
+        messages.error(request, _("This time zone is not known here. Choose one from the menu."))
     return back_to(request)
 
 

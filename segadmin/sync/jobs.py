@@ -1,37 +1,25 @@
-"""The mirror: keeps our copy of each sandbox's jobs and names true, and settles open attempts.
-
-Any number of these may run on one database: work is claimed by a conditional update of the sandbox's row (due time and
-lease), renewed per page, and writes are fenced by it. One worker an org, so a hanging org holds up nobody else.
-"""
+"""The jobs of a sandbox: the newest page each time, the others by id at their own pace, all of them once an hour."""
 
 import logging
 import secrets
-import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import connection
 from django.db.models import F, Q
 from django.utils import timezone
 
 from segadmin import aep, connect
-from segadmin.actions import jobs, mirror, names, organizations, requests, settlement
-from segadmin.actions.refusals import NotDone
-from segadmin.audit import Actor
-from segadmin.models import Job, Name, Organization, Sandbox, State
+from segadmin.actions import jobs, mirror, settlement
+from segadmin.models import Job, Organization, Sandbox, State
 
 log = logging.getLogger("segadmin.sync")
 
 PAGE = 100
 SWEEP_EVERY = timedelta(hours=1)
-NAMES_EVERY = timedelta(minutes=30)
-NAMES_AGAIN_AFTER_FAULT = timedelta(minutes=5)
-SANDBOXES_EVERY = timedelta(hours=6)
 LONGEST_PAUSE = timedelta(minutes=5)
 LOOKUPS_A_PASS = 50
-MOST_WORKERS = 16
 
 
 def _lease_time() -> timedelta:
@@ -100,8 +88,6 @@ class Pass:
         jobs.note_read(self.sandbox, read_at=self.began_at)
         connect.note_success(self.sandbox.organization, "segadmin sync")
         settlement.settle_all(self.sandbox, read_at=self.began_at)
-        if self._names_are_due():
-            self._names()
         return self._next_due()
 
     def _sweep_is_due(self) -> bool:
@@ -174,29 +160,6 @@ class Pass:
         else:
             mirror.take_in(self.sandbox, [seen], read_at=read_at, lease=self.lease)
 
-    def _names_are_due(self) -> bool:
-        last = self.sandbox.names_read_at
-        return last is None or timezone.now() - last >= NAMES_EVERY
-
-    def _names(self) -> None:
-        """Names are a comfort: a fault there is logged and tried again soon, and never hides the jobs."""
-        source = connect.names(self.sandbox)
-        read_at = timezone.now()
-        fault = False
-        for kind in Name.Kind:
-            self.renew()
-            try:
-                found = _read_names(source, kind)
-            except aep.AEPError as error:
-                fault = True
-                log.warning("%s: names of %s could not be read: %s", self.sandbox, kind.label, error.message)
-                continue
-            changed = names.take_in_names(self.sandbox, kind, found, read_at=read_at)
-            if kind in (Name.Kind.AUDIENCE, Name.Kind.DATASET):
-                names.reindex(self.sandbox, changed)
-        again = read_at - NAMES_EVERY + NAMES_AGAIN_AFTER_FAULT if fault else read_at
-        Sandbox.objects.filter(pk=self.sandbox.pk).update(names_read_at=again)
-
     def _next_due(self) -> datetime:
         going = (
             Job.objects.filter(sandbox=self.sandbox, missing_since_at=None)
@@ -208,24 +171,10 @@ class Pass:
         return timezone.now() + timedelta(seconds=settings.SYNC_SECONDS * (1 if busy else 6))
 
 
-def _read_names(source: aep.Names, kind: Name.Kind) -> list[aep.NameRecord]:
-    match kind:
-        case Name.Kind.AUDIENCE:
-            return list(source.audiences())
-        case Name.Kind.DATASET:
-            return list(source.datasets())
-        case Name.Kind.MERGE_POLICY:
-            return list(source.merge_policies())
-        case Name.Kind.FIELD:
-            found = source.profile_fields()
-            return [aep.NameRecord("field", item.path, "", item.title, {"type": item.type}) for item in found]
-
-
 def tend(organization: Organization, *, force: bool = False) -> list[str]:
     """Visit the due sandboxes of one org. Returns a sentence for each that could not be read."""
     faults = []
     try:
-        _find_sandboxes(organization)
         for sandbox in organization.sandboxes.filter(watched=True).select_related("organization").order_by("due_at"):
             lease = claim(sandbox, force=force)
             if lease is None:
@@ -240,22 +189,8 @@ def tend(organization: Organization, *, force: bool = False) -> list[str]:
     return faults
 
 
-def _find_sandboxes(organization: Organization) -> None:
-    now = timezone.now()
-    due = Organization.objects.filter(pk=organization.pk).filter(
-        Q(sandboxes_due_at=None) | Q(sandboxes_due_at__lte=now)
-    )
-    if not due.update(sandboxes_due_at=now + SANDBOXES_EVERY):
-        return
-    try:
-        organizations.find_sandboxes(actor=Actor.system(), organization=organization)
-    except (NotDone, aep.AEPError) as error:
-        Organization.objects.filter(pk=organization.pk).update(sandboxes_due_at=now + NAMES_AGAIN_AFTER_FAULT)
-        log.warning("%s: sandboxes could not be listed: %s", organization, error)
-
-
-def _due() -> list[Organization]:
-    now = timezone.now()
+def due(now: datetime) -> list[Organization]:
+    """Orgs with a sandbox whose time has come and that nobody has."""
     return list(
         Organization.objects.filter(retired_at=None)
         .filter(Q(not_before_at=None) | Q(not_before_at__lte=now))
@@ -267,41 +202,3 @@ def _due() -> list[Organization]:
         .order_by("pk")
         .distinct()
     )
-
-
-def once() -> list[str]:
-    """Visit every watched sandbox once. Returns a sentence for each that could not be read."""
-    settlement.close_stale()
-    faults: list[str] = []
-    for organization in Organization.objects.filter(retired_at=None).order_by("pk"):
-        faults += tend(organization, force=True)
-    return faults
-
-
-def _housekeeping() -> None:
-    settlement.close_stale()
-    requests.expire_drafts(days=settings.DRAFT_DAYS)
-
-
-def run(stop: threading.Event) -> None:
-    """Go on until `stop` is set: look for due orgs about once a second, one worker an org."""
-    under_way: dict[int, Future[list[str]]] = {}
-    with ThreadPoolExecutor(max_workers=MOST_WORKERS, thread_name_prefix="org") as pool:
-        while not stop.is_set():
-            try:
-                close_old_connections()
-                _housekeeping()
-                for organization in _due():
-                    running = under_way.get(organization.pk)
-                    if running is None or running.done():
-                        _tell(running)
-                        under_way[organization.pk] = pool.submit(tend, organization)
-            except DatabaseError as error:
-                log.error("The database did not answer, trying again: %s", type(error).__name__)
-            stop.wait(min(1.0, settings.SYNC_SECONDS / 4))
-
-
-def _tell(finished: Future[list[str]] | None) -> None:
-    """A worker must never die unseen."""
-    if finished is not None and (error := finished.exception()) is not None:
-        log.error("A worker of the mirror failed: %s", type(error).__name__, exc_info=error)
