@@ -121,7 +121,7 @@ def key_from_file(folder: Path, name: str, make: str) -> str:
         try:
             # A link, not a rename: of several processes that start together the first one's key stays.
             os.link(temporary, path)
-            sys.stderr.write(f"segadmin: made a new {name.replace('_', ' ')} in {path}. Keep a copy of it.\n")
+            sys.stderr.write(f"segadmin: made {name.replace('_', ' ')} in {path}. Keep a copy of it.\n")
         except FileExistsError:
             pass
         finally:

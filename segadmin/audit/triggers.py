@@ -4,8 +4,10 @@ Row triggers don't stop PostgreSQL's TRUNCATE, so a statement trigger does; SQLi
 DELETE triggers, so a BEFORE INSERT trigger refuses an existing key.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -15,7 +17,9 @@ EVENT, CONTENT, EXPIRY, HEAD = (
     "segadmin_contentexpiry",
     "segadmin_chainhead",
 )
-TABLES = (EVENT, CONTENT, EXPIRY, HEAD)
+CHECKPOINT, AMENDMENT, HOLD = "segadmin_checkpoint", "segadmin_amendment", "segadmin_hold"
+TABLES = (EVENT, CONTENT, EXPIRY, HEAD, CHECKPOINT, AMENDMENT, HOLD)
+KEYS = {HEAD: "id", AMENDMENT: "id", HOLD: "id", CHECKPOINT: "number"}
 REFUSAL = "The record of segadmin can not be changed or deleted."
 _EXPIRED = f"EXISTS (SELECT 1 FROM {EXPIRY} WHERE seq = OLD.seq)"  # noqa: S608 - constants only
 _STEP = "NEW.id = OLD.id AND ((NEW.epoch = OLD.epoch AND NEW.seq = OLD.seq + 1) OR NEW.epoch > OLD.epoch)"
@@ -25,7 +29,7 @@ def _sqlite() -> dict[str, str]:
     refuse = f"SELECT RAISE(ABORT, '{REFUSAL}'); END"
     made: dict[str, str] = {}
     for table in TABLES:
-        key = "id" if table == HEAD else "seq"
+        key = KEYS.get(table, "seq")
         update = f" WHEN NOT ({_STEP})" if table == HEAD else ""
         delete = f" WHEN NOT {_EXPIRED}" if table == CONTENT else ""
         exists = f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key})"  # noqa: S608 - constants only
@@ -100,3 +104,21 @@ def install_after_migrate(*, using: str, **_kwargs: Any) -> None:
     connection = connections[using]
     if set(TABLES) <= set(connection.introspection.table_names()):
         install(connection)
+
+
+@register(Tags.database)
+def record_triggers(*, databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
+    """segadmin.E001: the triggers that protect the record are all in place (`migrate`, `check --database default`)."""
+    found: list[CheckMessage] = []
+    for alias in databases or ():
+        connection = connections[alias]
+        tables = set(connection.introspection.table_names())
+        if set(TABLES) <= tables and (gone := missing(connection)):
+            found.append(
+                Error(
+                    f"The database lacks triggers that protect the record: {', '.join(gone)}.",
+                    hint="Run `manage.py migrate`; it puts them back. Then find out who removed them.",
+                    id="segadmin.E001",
+                )
+            )
+    return found

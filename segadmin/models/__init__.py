@@ -10,23 +10,36 @@ from segadmin.models.audit import (
     Outcome,
     Settlement,
 )
+from segadmin.models.completeness import Explanation, Finding, Reading, Unread
 from segadmin.models.credentials import ConnectionTest, Credential, TokenCache
 from segadmin.models.jobs import BadRecord, Job, JobChange, Name, Origin, State
 from segadmin.models.organizations import Organization, Sandbox
 from segadmin.models.people import Membership, Role, User
+from segadmin.models.proof import Checkpoint, Delivery, FileReceipt, Verification
+from segadmin.models.register import Amendment, DataLeft, PersonalDataMap, ProfileSource, RegisterEntry
 from segadmin.models.requests import ExportRequest, RequestState
+from segadmin.models.retention import Hold, Installation, SavedView
 
 __all__ = [
     "Action",
+    "Amendment",
     "Attempt",
     "BadRecord",
     "ChainHead",
+    "Checkpoint",
     "ConnectionTest",
     "ContentExpiry",
     "Credential",
+    "DataLeft",
+    "Delivery",
     "Event",
     "EventContent",
+    "Explanation",
     "ExportRequest",
+    "FileReceipt",
+    "Finding",
+    "Hold",
+    "Installation",
     "Job",
     "JobChange",
     "Membership",
@@ -34,11 +47,18 @@ __all__ = [
     "Organization",
     "Origin",
     "Outcome",
+    "PersonalDataMap",
+    "ProfileSource",
+    "Reading",
+    "RegisterEntry",
     "RequestState",
     "Role",
     "Sandbox",
+    "SavedView",
     "Settlement",
     "State",
     "TokenCache",
+    "Unread",
     "User",
+    "Verification",
 ]

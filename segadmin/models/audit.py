@@ -31,7 +31,7 @@ class Action(models.TextChoices):
     PERSON_ADD = "person.add", _("add person")
     PERSON_CLOSE = "person.close", _("close account")
     PERSON_REOPEN = "person.reopen", _("reopen account")
-    PASSWORD_SET = "password.set", _("set password")  # noqa: S105
+    PASSWORD_SET = "password.set", _("set password")
     ROLE_GIVE = "role.give", _("give role")
     ROLE_TAKE = "role.take", _("take role")
     SIGN_IN = "signin.done", _("sign in")
@@ -42,6 +42,29 @@ class Action(models.TextChoices):
     SESSION_ENDED = "signin.ended", _("end a session")
     ACCESS_REFUSED = "access.refused", _("refused access")
     KEYS_ROTATED = "keys.rotated", _("rotate encryption keys")
+    SWEEP = "sweep.summary", _("summary of reading")
+    UNREAD = "sweep.unread", _("time not read")
+    FINDING_OPENED = "finding.opened", _("open finding")
+    FINDING_EXPLAINED = "finding.explained", _("explain finding")
+    FINDING_CLOSED = "finding.closed", _("close finding")
+    EXPLANATION_SET = "explanation.set", _("set standing explanation")
+    EXPLANATION_ENDED = "explanation.ended", _("end standing explanation")
+    REGISTER_AMENDED = "register.amended", _("amend register")
+    PERSONAL_DATA_MAP = "personal_data.map", _("change personal-data map")
+    RECORD_VIEWED = "record.viewed", _("read the record")
+    RECORD_EXPORTED = "record.exported", _("export the record")
+    RECORD_VERIFIED = "record.verified", _("verify the record")
+    CHECKPOINT = "record.checkpoint", _("checkpoint")
+    WITNESS = "record.witness", _("send checkpoint outside")
+    EPOCH_BEGUN = "record.epoch", _("begin an epoch")
+    RETENTION_SET = "retention.set", _("set retention")
+    CONTENT_EXPIRED = "retention.expired", _("expire contents")
+    HOLD_PLACED = "hold.placed", _("place legal hold")
+    HOLD_RELEASED = "hold.released", _("release legal hold")
+    BACKUP = "backup.made", _("make a backup")
+    RESTORE = "backup.restored", _("restore a backup")
+    SETTINGS_CHANGED = "settings.changed", _("change settings")
+    VIEW_SAVED = "view.saved", _("save a view")
 
 
 class Outcome(models.TextChoices):
@@ -61,7 +84,9 @@ class AppendOnly(models.QuerySet[Any]):
     update = delete = bulk_update = bulk_create = update_or_create = _refuse
 
 
-class _Immutable(models.Model):
+class Immutable(models.Model):
+    """Rows that are written once; the database's triggers say the same."""
+
     objects = AppendOnly.as_manager()
 
     class Meta:
@@ -77,7 +102,7 @@ class _Immutable(models.Model):
         raise PermissionError("The record can't be deleted.")
 
 
-class Event(_Immutable):
+class Event(Immutable):
     """One link of the chain: digest of the content, and the value chained over the previous link."""
 
     seq = models.BigIntegerField(primary_key=True)
@@ -92,7 +117,7 @@ class Event(_Immutable):
         return str(self.seq)
 
 
-class EventContent(_Immutable):
+class EventContent(Immutable):
     """Everything an event says. `text` is the canonical JSON whose SHA-256 is the event's digest."""
 
     event = models.OneToOneField(
@@ -133,7 +158,7 @@ class EventContent(_Immutable):
         return self.sentence
 
 
-class ContentExpiry(_Immutable):
+class ContentExpiry(Immutable):
     """Allows the content of one event to be deleted after its time; the event stays as a tombstone."""
 
     seq = models.BigIntegerField(primary_key=True)

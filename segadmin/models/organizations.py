@@ -22,7 +22,9 @@ class Organization(models.Model):
     name = models.CharField(max_length=100)
     ims_org_id = models.CharField(
         max_length=100,
-        validators=[RegexValidator(r"^[A-Za-z0-9]+@AdobeOrg$", _("It ends in @AdobeOrg, as Adobe's console shows it."))],
+        validators=[
+            RegexValidator(r"^[A-Za-z0-9]+@AdobeOrg$", _("It ends in @AdobeOrg, as Adobe's console shows it."))
+        ],
     )
     api_url = models.CharField(max_length=200, default=ADOBE_API_URL)
     token_url = models.CharField(max_length=200, default=ADOBE_TOKEN_URL)

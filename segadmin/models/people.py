@@ -31,9 +31,7 @@ class Membership(models.Model):
     """One role of one person, in one org or (organization null) in the whole installation."""
 
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
-    organization = models.ForeignKey(
-        Organization, models.CASCADE, related_name="memberships", null=True, blank=True
-    )
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="memberships", null=True, blank=True)
     role = models.CharField(max_length=10, choices=Role)
     ends_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -1,0 +1,95 @@
+"""Proof beyond the chain: signed checkpoints, what became of sending them outside, verifications, and files given out."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from segadmin.models.audit import Immutable
+
+
+class Checkpoint(Immutable):
+    """A signed head of the record. `previous` is the SHA-256 of the checkpoint before; `line` the text that is signed."""
+
+    number = models.BigIntegerField(primary_key=True)
+    epoch = models.PositiveIntegerField()
+    seq = models.BigIntegerField()
+    count = models.BigIntegerField()
+    chain = models.CharField(max_length=64)
+    at = models.DateTimeField()
+    previous = models.CharField(max_length=64)
+    key_id = models.CharField(max_length=16)
+    signature = models.CharField(max_length=128)
+    line = models.TextField()
+
+    class Meta:
+        ordering = ["-number"]
+
+    def __str__(self) -> str:
+        return f"{self.number} at record {self.seq}"
+
+
+class Delivery(models.Model):
+    """One checkpoint on its way to an outside witness."""
+
+    checkpoint = models.ForeignKey(Checkpoint, models.DO_NOTHING, related_name="deliveries")
+    kind = models.CharField(max_length=10)  # mail or webhook
+    address = models.CharField(max_length=300)
+    at = models.DateTimeField()
+    ok = models.BooleanField()
+    note = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["-at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.at:%Y-%m-%d}"
+
+
+class Verification(models.Model):
+    """The result of one run of the verifier, for the audit page."""
+
+    at = models.DateTimeField()
+    by = models.CharField(max_length=150)
+    ok = models.BooleanField()
+    first = models.BigIntegerField(default=0)
+    last = models.BigIntegerField(default=0)
+    with_content = models.BigIntegerField(default=0)
+    by_digest_only = models.BigIntegerField(default=0)
+    missing = models.BigIntegerField(default=0)
+    damage = models.JSONField(default=list)
+    seconds = models.FloatField(default=0)
+    full = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["-at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.first} to {self.last}"
+
+
+class FileReceipt(models.Model):
+    """A file that left: how it was made and its hash, so that a copy can be checked against it."""
+
+    class Kind(models.TextChoices):
+        CSV = "csv", _("CSV")
+        JSONL = "jsonl", _("JSON Lines")
+        EVIDENCE = "evidence", _("evidence pack")
+
+    code = models.CharField(max_length=40, unique=True)
+    kind = models.CharField(max_length=10, choices=Kind)
+    what = models.CharField(max_length=20)  # audit, register, answers
+    at = models.DateTimeField()
+    by = models.CharField(max_length=150)
+    filter = models.JSONField(default=dict)
+    zone = models.CharField(max_length=64)
+    cut_off = models.BigIntegerField()
+    rows = models.BigIntegerField(null=True)
+    size = models.BigIntegerField(null=True)
+    sha256 = models.CharField(max_length=64, blank=True, db_index=True)
+    version = models.CharField(max_length=40)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-at", "-pk"]
+
+    def __str__(self) -> str:
+        return self.code

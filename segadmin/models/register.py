@@ -1,0 +1,118 @@
+"""The export register: one row per export, kept in step with requests and jobs; and its amendments."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from segadmin.models.audit import Immutable
+from segadmin.models.jobs import Job
+from segadmin.models.organizations import Organization, Sandbox
+from segadmin.models.requests import ExportRequest
+
+
+class DataLeft(models.TextChoices):
+    YES = "yes", _("yes")
+    POSSIBLY = "possibly", _("possibly")
+    NO = "no", _("no")
+    NOT_YET = "not_yet", _("not known yet")
+
+
+class ProfileSource(models.TextChoices):
+    ADOBE = "adobe", _("Adobe's count")
+    BATCH = "batch", _("batch")
+    ESTIMATE = "estimate", _("estimate")
+    NONE = "none", _("not reported")
+
+
+class RegisterEntry(models.Model):
+    """A projection: everything in it can be built again from request, job and amendments. Never the source of truth."""
+
+    sandbox = models.ForeignKey(Sandbox, models.PROTECT, related_name="register")
+    organization = models.ForeignKey(Organization, models.PROTECT, related_name="register")
+    export_request = models.OneToOneField(ExportRequest, models.PROTECT, null=True, related_name="entry")
+    job = models.OneToOneField(Job, models.PROTECT, null=True, related_name="entry")
+    # asked, refused, not_sent, unknown, released, or a state of the job
+    outcome = models.CharField(max_length=12)
+    origin = models.CharField(max_length=10)
+    asked_at = models.DateTimeField(null=True)
+    approved_at = models.DateTimeField(null=True)
+    sent_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    # Never null: asked, else made at Adobe, else first seen.
+    sort_at = models.DateTimeField()
+    person = models.CharField(max_length=150, blank=True)
+    approver = models.CharField(max_length=150, blank=True)
+    audience_ids = models.JSONField(default=list)
+    # [{"id", "name", "evaluated_at"}] as named then
+    audiences = models.JSONField(default=list)
+    fields = models.JSONField(default=list)
+    all_fields = models.BooleanField(default=False)
+    with_events = models.BooleanField(default=False)
+    pii_certain = models.JSONField(default=list)
+    pii_possible = models.JSONField(default=list)
+    pii_map_version = models.PositiveIntegerField(default=0)
+    dataset_id = models.CharField(max_length=200, blank=True)
+    dataset_name = models.CharField(max_length=300, blank=True)
+    batch_ids = models.JSONField(default=list)
+    recipient = models.CharField(max_length=300, blank=True)
+    purpose = models.TextField(blank=True)
+    legal_basis = models.CharField(max_length=40, blank=True)
+    ticket = models.CharField(max_length=100, blank=True)
+    amended = models.PositiveIntegerField(default=0)
+    profiles = models.BigIntegerField(null=True)
+    profile_source = models.CharField(max_length=10, choices=ProfileSource, default=ProfileSource.NONE)
+    data_left = models.CharField(max_length=10, choices=DataLeft, default=DataLeft.NOT_YET)
+    # "|email|phone|" and the like, for filters on both databases
+    pii_words = models.CharField(max_length=400, blank=True)
+    field_words = models.TextField(blank=True)
+    search = models.TextField(blank=True)
+    version = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        ordering = ["-sort_at", "-pk"]
+        indexes = [
+            models.Index(fields=["organization", "-sort_at", "-id"], name="register_org"),
+            models.Index(fields=["sandbox", "-sort_at", "-id"], name="register_sandbox"),
+            models.Index(fields=["dataset_id", "-sort_at"], name="register_dataset"),
+            models.Index(fields=["person", "-sort_at"], name="register_person"),
+            models.Index(fields=["-sort_at", "-id"], name="register_keyset"),
+        ]
+
+    def __str__(self) -> str:
+        return f"register {self.pk}"
+
+
+class Amendment(Immutable):
+    """A later correction of one field; the original stays as it was."""
+
+    entry = models.ForeignKey(RegisterEntry, models.DO_NOTHING, related_name="amendments")
+    field = models.CharField(max_length=20)
+    old = models.TextField(blank=True)
+    new = models.TextField(blank=True)
+    why = models.TextField()
+    by = models.CharField(max_length=150)
+    at = models.DateTimeField()
+    seq = models.BigIntegerField()
+
+    class Meta:
+        ordering = ["at", "pk"]
+
+    def __str__(self) -> str:
+        return f"{self.field} of {self.entry_id}"
+
+
+class PersonalDataMap(models.Model):
+    """One version of an org's map from field patterns (and audience patterns) to categories of personal data."""
+
+    organization = models.ForeignKey(Organization, models.PROTECT, related_name="personal_data_maps")
+    version = models.PositiveIntegerField()
+    # [{"pattern": "personalEmail", "category": "email", "kind": "field"|"audience", "possible": false}]
+    entries = models.JSONField(default=list)
+    set_by = models.CharField(max_length=150)
+    set_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-version"]
+        constraints = [models.UniqueConstraint(fields=["organization", "version"], name="map_version_once")]
+
+    def __str__(self) -> str:
+        return f"map {self.version}"
