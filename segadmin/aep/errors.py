@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -55,6 +55,12 @@ _FIELD_BY_LAST_PART = {
     "schema": "schema.name",
     "fields": "fields",
 }
+_SUBJECTS = (
+    (r"\bdata ?set(id)?\b", "destination.datasetId"),
+    (r"\b(segment|audience)(id| definition)?s?\b", "filter.segments"),
+    (r"\bmerge ?policy(id)?\b", "mergePolicy.id"),
+    (r"\bsegmentperbatch\b", "destination.segmentPerBatch"),
+)
 
 
 class AEPError(Exception):
@@ -174,7 +180,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: object) -> ErrorD
     lowered = {str(name).lower(): str(value) for name, value in headers.items()}
     content = _decoded(body)
     layers = list(_layers(content)) if isinstance(content, dict) else []
-    message = _first(clean_text(text) for layer in layers for text in _messages(layer))
+    message = _first(_messages(layers))
     if not layers and isinstance(content, str):
         message = clean_text(content)
     fields: dict[str, str] = {}
@@ -285,14 +291,17 @@ def _layers(content: Mapping[str, Any], depth: int = 0) -> Iterator[Mapping[str,
             yield from _layers(item, depth + 1)
 
 
-def _messages(layer: Mapping[str, Any]) -> Iterator[object]:
-    for name in ("detail", "message", "errorMessage", "error_description", "msg", "title", "error"):
-        value = layer.get(name)
-        if isinstance(value, str) and value.strip()[:1] != "{":
-            yield value
-    context = layer.get("additionalContext")
-    if isinstance(context, str):
-        yield context
+# The more telling first: a title such as "Bad Request" is told only where nobody said more.
+_WORDS = (("detail", "message", "errorMessage", "error_description", "msg"), ("title", "additionalContext"), ("error",))
+
+
+def _messages(layers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for names in _WORDS:
+        for layer in layers:
+            for name in names:
+                value = layer.get(name)
+                if isinstance(value, str) and value.strip()[:1] != "{":
+                    yield clean_text(value)
 
 
 def _code(layer: Mapping[str, Any]) -> str | None:
@@ -369,17 +378,15 @@ def _field_error(path: object, text: object) -> Iterator[tuple[str, str]]:
 
 
 def _fields_named_in(message: str | None) -> dict[str, str]:
-    """The request's fields that a sentence of Adobe's names outright, such as `destination.datasetId is required`."""
+    """The request's field that a sentence of Adobe's is about: named outright, or the only thing that it mentions."""
     if not message:
         return {}
     lowered = message.lower()
     for name in _REQUEST_FIELDS:
         if "." in name and name.lower() in lowered:
             return {name: message}
-    for word in re.findall(r"[A-Za-z]+", message):
-        if word.lower() in ("datasetid", "segmentid", "mergepolicyid", "segmentperbatch"):
-            return {_FIELD_BY_LAST_PART[word.lower()]: message}
-    return {}
+    named = {field for pattern, field in _SUBJECTS if re.search(pattern, lowered)}
+    return {named.pop(): message} if len(named) == 1 else {}
 
 
 def _first[T](values: Iterable[T | None]) -> T | None:

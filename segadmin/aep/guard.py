@@ -21,6 +21,8 @@ from typing import Self
 import requests
 from urllib3 import exceptions as u3
 
+_TIMER_SLACK_SECONDS = 0.1
+
 
 class Fault(Exception):
     """The exchange broke. `kind` is one word; `maybe_sent` whether any of the request may have left this machine."""
@@ -89,7 +91,8 @@ class Guard:
         kind, detail = _kind_of(broken)
         if self.refused_address:
             kind = "address"
-        if self.expired:
+        # The socket's own timeout is the time that was left, so it may come a moment before the timer.
+        if self.expired or (kind == "timeout" and self.deadline.remaining() < _TIMER_SLACK_SECONDS):
             kind = "deadline"
         # A session that never came to our own connection classes (a patched one) leaves only the exception to judge by.
         maybe_sent = self.connected if self.opening or self.connected else kind not in _SURELY_UNSENT

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -17,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from segadmin.aep import Unavailable
 from tests.aep.support import real_transport
-from tests.aep.wire import WireServer, answer, drip, raw
+from tests.aep.wire import Behaviour, WireServer, answer, drip, raw
 
 PATH = "/data/core/ups/thing"
 
@@ -49,7 +50,7 @@ def certificate(folder: Path, *, address: str = "127.0.0.1", days: int = 1) -> P
 
 
 @pytest.fixture
-def serve() -> Iterator[object]:
+def serve_tls() -> Iterator[Callable[[Path], WireServer]]:
     with ExitStack() as stack:
 
         def start(pem: Path) -> WireServer:
@@ -60,24 +61,24 @@ def serve() -> Iterator[object]:
         yield start
 
 
-def test_a_trusted_authority_file_makes_it_work(serve: type[WireServer], tmp_path: Path) -> None:
+def test_a_trusted_authority_file_makes_it_work(serve_tls: Callable[[Path], WireServer], tmp_path: Path) -> None:
     pem = certificate(tmp_path)
-    server = serve(pem)  # type: ignore[arg-type]
+    server = serve_tls(pem)
     transport = real_transport(server.place, scheme="https", ca_file=str(pem))
     assert transport.get(PATH).json == {"fine": True}
     assert transport.post(PATH, json={}).json == {"fine": True}
 
 
-def test_self_signed_is_refused_with_its_own_message(serve: type[WireServer], tmp_path: Path) -> None:
-    server = serve(certificate(tmp_path))  # type: ignore[arg-type]
+def test_self_signed_is_refused_with_its_own_message(serve_tls: Callable[[Path], WireServer], tmp_path: Path) -> None:
+    server = serve_tls(certificate(tmp_path))
     with pytest.raises(Unavailable, match=r"certificate of 127\.0\.0\.1 was not accepted: self-signed") as caught:
         real_transport(server.place, scheme="https").post(PATH, json={})
     assert (caught.value.code, caught.value.not_sent) == ("tls_certificate", True)
     assert not server.seen
 
 
-def test_certificate_faults_are_not_retried(serve: type[WireServer], tmp_path: Path) -> None:
-    server = serve(certificate(tmp_path))  # type: ignore[arg-type]
+def test_certificate_faults_are_not_retried(serve_tls: Callable[[Path], WireServer], tmp_path: Path) -> None:
+    server = serve_tls(certificate(tmp_path))
     with pytest.raises(Unavailable):
         real_transport(server.place, scheme="https").get(PATH)
     assert server.connections == 1
@@ -87,10 +88,10 @@ def test_certificate_faults_are_not_retried(serve: type[WireServer], tmp_path: P
     ("settings", "words"), [({"days": -1}, "expired"), ({"address": "127.0.0.2"}, "IP address mismatch")]
 )
 def test_expired_or_for_another_host(
-    serve: type[WireServer], tmp_path: Path, settings: dict[str, object], words: str
+    serve_tls: Callable[[Path], WireServer], tmp_path: Path, settings: dict[str, Any], words: str
 ) -> None:
-    pem = certificate(tmp_path, **settings)  # type: ignore[arg-type]
-    server = serve(pem)  # type: ignore[arg-type]
+    pem = certificate(tmp_path, **settings)
+    server = serve_tls(pem)
     with pytest.raises(Unavailable, match=words) as caught:
         real_transport(server.place, scheme="https", ca_file=str(pem)).post(PATH, json={})
     assert caught.value.code == "tls_certificate"
@@ -98,8 +99,8 @@ def test_expired_or_for_another_host(
 
 
 @pytest.mark.parametrize("behaviour", [raw(b"HTTP/1.1 200 OK\r\n\r\n"), drip(b"\x16\x03\x03" + b"\x00" * 500)])
-def test_no_tls_at_all_is_not_sent_either(behaviour: object) -> None:
-    with WireServer([behaviour]) as server, pytest.raises(Unavailable) as caught:  # type: ignore[list-item]
+def test_no_tls_at_all_is_not_sent_either(behaviour: Behaviour) -> None:
+    with WireServer([behaviour]) as server, pytest.raises(Unavailable) as caught:
         real_transport(server.place, scheme="https", deadline_seconds=0.6).post(PATH, json={})
     assert caught.value.not_sent
     assert b"token-1" not in b"".join(seen.raw for seen in server.seen)

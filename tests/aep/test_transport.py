@@ -379,7 +379,7 @@ def test_the_token_is_struck_out_of_what_adobe_says(adobe: RequestsMock) -> None
         {"sandbox_name": "prod\u2028\u4e2d"},
     ],
 )
-def test_unusable_settings_send_nothing(adobe: RequestsMock, settings: dict[str, str]) -> None:
+def test_unusable_settings_send_nothing(adobe: RequestsMock, settings: dict[str, Any]) -> None:
     with pytest.raises(Unavailable) as caught:
         mocked_transport(**settings).post(PATH, json={})
     assert caught.value.not_sent

@@ -8,8 +8,6 @@ import socket
 import threading
 import time
 import tracemalloc
-from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
@@ -26,7 +24,7 @@ from segadmin.aep import (
 from tests.aep.support import JOB, Tokens, real_transport
 from tests.aep.wire import (
     Behaviour,
-    WireServer,
+    Serve,
     answer,
     drip,
     endless,
@@ -42,12 +40,6 @@ PATH = "/data/core/ups/thing"
 SHORT = 0.6
 # Far above what a deadline of SHORT needs, far below what a missing one would take.
 SOON = 4.0
-
-
-@pytest.fixture
-def serve() -> Iterator[object]:
-    with ExitStack() as stack:
-        yield lambda *behaviours: stack.enter_context(WireServer(list(behaviours)))
 
 
 def closed_port() -> int:
@@ -74,7 +66,7 @@ SLOW: list[Behaviour] = [hang, DRIPPED_HEADERS, DRIPPED_BODY]
 
 
 @pytest.mark.parametrize("behaviour", SLOW)
-def test_the_deadline_bounds_everything_for_get(serve: type[WireServer], behaviour: Behaviour) -> None:
+def test_the_deadline_bounds_everything_for_get(serve: Serve, behaviour: Behaviour) -> None:
     server = serve(behaviour)
     error = ends_soon(lambda: real_transport(server.place, deadline_seconds=SHORT).get(PATH))
     assert isinstance(error, Unavailable)
@@ -85,7 +77,7 @@ def test_the_deadline_bounds_everything_for_get(serve: type[WireServer], behavio
 
 @pytest.mark.parametrize("method", ["post", "delete"])
 @pytest.mark.parametrize("behaviour", SLOW)
-def test_the_deadline_leaves_a_write_unknown(serve: type[WireServer], method: str, behaviour: Behaviour) -> None:
+def test_the_deadline_leaves_a_write_unknown(serve: Serve, method: str, behaviour: Behaviour) -> None:
     server = serve(behaviour)
     error = ends_soon(lambda: getattr(real_transport(server.place, deadline_seconds=SHORT), method)(PATH))
     assert isinstance(error, OutcomeUnknown)
@@ -94,7 +86,7 @@ def test_the_deadline_leaves_a_write_unknown(serve: type[WireServer], method: st
     assert error.sent_request_ids == [server.seen[0].headers["x-request-id"]]
 
 
-def test_headers_cut_at_the_deadline_are_no_clean_answer(serve: type[WireServer]) -> None:
+def test_headers_cut_at_the_deadline_are_no_clean_answer(serve: Serve) -> None:
     """`http.client` would make a 204 without further headers of this, and the write would look acknowledged."""
     server = serve(drip(b"HTTP/1.1 204 No Content\r\nX-Long: " + b"a" * 2000))
     error = ends_soon(lambda: real_transport(server.place, deadline_seconds=SHORT).delete(PATH))
@@ -105,7 +97,7 @@ def test_headers_cut_at_the_deadline_are_no_clean_answer(serve: type[WireServer]
     "behaviour",
     [lose, reset, CUT, raw(b"HTTP/1.1 200 OK\r\nContent-Ty"), raw(b"nonsense\r\n\r\n"), ENDLESS_HEADERS],
 )
-def test_broken_answers(serve: type[WireServer], behaviour: Behaviour) -> None:
+def test_broken_answers(serve: Serve, behaviour: Behaviour) -> None:
     server = serve(behaviour)
     transport = real_transport(server.place)
     assert isinstance(ends_soon(lambda: ExportJobsReader(transport).list()), Unavailable)
@@ -115,13 +107,13 @@ def test_broken_answers(serve: type[WireServer], behaviour: Behaviour) -> None:
 
 
 @pytest.mark.parametrize("behaviour", [lose, reset, CUT])
-def test_a_broken_get_is_repeated_and_heals(serve: type[WireServer], behaviour: Behaviour) -> None:
+def test_a_broken_get_is_repeated_and_heals(serve: Serve, behaviour: Behaviour) -> None:
     server = serve(behaviour, answer({"fine": True}))
     assert real_transport(server.place).get(PATH).json == {"fine": True}
     assert [seen.method for seen in server.seen] == ["GET", "GET"]
 
 
-def test_lost_answer_after_the_job_was_made(serve: type[WireServer]) -> None:
+def test_lost_answer_after_the_job_was_made(serve: Serve) -> None:
     server = serve(lose, answer({"records": [JOB], "link": {}}))
     writer = ExportJobsWriter(real_transport(server.place))
     assert isinstance(ends_soon(lambda: writer.create({"fields": "a"})), OutcomeUnknown)
@@ -138,7 +130,7 @@ def test_lost_answer_after_the_job_was_made(serve: type[WireServer]) -> None:
         gzip_bomb(50_000_000),
     ],
 )
-def test_the_size_cap(serve: type[WireServer], behaviour: Behaviour) -> None:
+def test_the_size_cap(serve: Serve, behaviour: Behaviour) -> None:
     server = serve(behaviour)
     transport = real_transport(server.place, max_bytes=1_000_000)
     read = ends_soon(lambda: transport.get(PATH))
@@ -148,7 +140,7 @@ def test_the_size_cap(serve: type[WireServer], behaviour: Behaviour) -> None:
     assert len(server.seen) == 2
 
 
-def test_a_gzip_bomb_takes_no_more_memory_than_the_cap(serve: type[WireServer]) -> None:
+def test_a_gzip_bomb_takes_no_more_memory_than_the_cap(serve: Serve) -> None:
     server = serve(gzip_bomb(200_000_000))
     transport = real_transport(server.place, max_bytes=2_000_000)
     tracemalloc.start()
@@ -159,7 +151,7 @@ def test_a_gzip_bomb_takes_no_more_memory_than_the_cap(serve: type[WireServer]) 
         tracemalloc.stop()
 
 
-def test_a_compressed_answer_within_the_cap_is_read(serve: type[WireServer]) -> None:
+def test_a_compressed_answer_within_the_cap_is_read(serve: Serve) -> None:
     packed = gzip.compress(b'{"fine": true}')
     server = serve(answer(packed, Content_Encoding="gzip"), answer(b"not gzip at all", Content_Encoding="gzip"))
     transport = real_transport(server.place)
@@ -240,7 +232,7 @@ def test_a_name_that_leads_to_a_private_address_is_not_called(monkeypatch: pytes
 
 
 def test_the_address_that_the_socket_is_connected_to_has_the_last_word(
-    serve: type[WireServer], monkeypatch: pytest.MonkeyPatch
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name that changes its mind between check and use: the check is made on the socket itself."""
     server = serve(answer({}))
@@ -260,7 +252,7 @@ def test_the_address_that_the_socket_is_connected_to_has_the_last_word(
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirects_are_not_followed_and_nothing_leaks(serve: type[WireServer], status: int) -> None:
+def test_redirects_are_not_followed_and_nothing_leaks(serve: Serve, status: int) -> None:
     other = serve(answer({"stolen": True}))
     server = serve(answer({}, status=status, Location=f"{other.url}/steal"))
     transport = real_transport(server.place, allowed_hosts=frozenset({server.place, other.place}))
@@ -273,7 +265,7 @@ def test_redirects_are_not_followed_and_nothing_leaks(serve: type[WireServer], s
     assert len(server.seen) == 2
 
 
-def test_reading_keeps_its_connection_and_writing_takes_a_fresh_one(serve: type[WireServer]) -> None:
+def test_reading_keeps_its_connection_and_writing_takes_a_fresh_one(serve: Serve) -> None:
     server = serve(answer({"id": 1}))
     transport = real_transport(server.place)
     transport.get(PATH)
@@ -284,7 +276,7 @@ def test_reading_keeps_its_connection_and_writing_takes_a_fresh_one(serve: type[
     assert [seen.connection for seen in server.seen] == [1, 1, 2, 3, 1]
 
 
-def test_a_stale_kept_connection_does_not_hurt(serve: type[WireServer]) -> None:
+def test_a_stale_kept_connection_does_not_hurt(serve: Serve) -> None:
     """The server says keep-alive and closes anyway. Reading tries again, writing never used that connection."""
     server = serve(answer({"id": 1}, keep=False))
     transport = real_transport(server.place)
@@ -295,7 +287,7 @@ def test_a_stale_kept_connection_does_not_hurt(serve: type[WireServer]) -> None:
 
 
 def test_the_environment_is_not_looked_at(
-    serve: type[WireServer], monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     server, proxy = serve(answer({})), serve(answer({}))
     netrc = tmp_path_factory.mktemp("home") / "netrc"
@@ -309,14 +301,14 @@ def test_the_environment_is_not_looked_at(
     assert server.seen[0].headers["authorization"] == "Bearer token-1"
 
 
-def test_an_explicit_proxy_is_used(serve: type[WireServer]) -> None:
+def test_an_explicit_proxy_is_used(serve: Serve) -> None:
     proxy = serve(answer({"through": "proxy"}))
     transport = real_transport(f"127.0.0.1:{closed_port()}", proxy=proxy.url)
     assert transport.get(PATH).json == {"through": "proxy"}
     assert proxy.seen[0].target.startswith("http://127.0.0.1:")
 
 
-def test_a_proxy_that_refuses_the_tunnel_surely_sent_nothing(serve: type[WireServer]) -> None:
+def test_a_proxy_that_refuses_the_tunnel_surely_sent_nothing(serve: Serve) -> None:
     proxy = serve(raw(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"))
     transport = real_transport(
         "platform.adobe.io",
@@ -332,7 +324,7 @@ def test_a_proxy_that_refuses_the_tunnel_surely_sent_nothing(serve: type[WireSer
     assert "canary" not in f"{error!r} {transport!r}"
 
 
-def test_ids_arrive_as_one_path_segment(serve: type[WireServer]) -> None:
+def test_ids_arrive_as_one_path_segment(serve: Serve) -> None:
     job_id = "a/b?c#d e%2F..;=&ü"
     server = serve(answer({**JOB, "id": job_id}))
     assert ExportJobsReader(real_transport(server.place)).retrieve(job_id).id == job_id
@@ -340,7 +332,7 @@ def test_ids_arrive_as_one_path_segment(serve: type[WireServer]) -> None:
 
 
 @pytest.mark.parametrize("job_id", ["", ".", "..", "a\r\nX-Evil: 1", "a\x00", "a" * 201])
-def test_ids_that_no_path_can_carry_are_refused_before_any_call(serve: type[WireServer], job_id: str) -> None:
+def test_ids_that_no_path_can_carry_are_refused_before_any_call(serve: Serve, job_id: str) -> None:
     server = serve(answer({}))
     writer = ExportJobsWriter(real_transport(server.place))
     for call in (writer.retrieve, writer.cancel):
@@ -349,7 +341,7 @@ def test_ids_that_no_path_can_carry_are_refused_before_any_call(serve: type[Wire
     assert server.connections == 0
 
 
-def test_both_sends_of_a_401_reach_the_server_with_their_own_ids(serve: type[WireServer]) -> None:
+def test_both_sends_of_a_401_reach_the_server_with_their_own_ids(serve: Serve) -> None:
     server = serve(answer({"error_code": "401013"}, status=401), answer(JOB))
     reply = ExportJobsWriter(real_transport(server.place)).create({"fields": "a"})
     assert [seen.headers["x-request-id"] for seen in server.seen] == reply.sent_request_ids
@@ -358,14 +350,14 @@ def test_both_sends_of_a_401_reach_the_server_with_their_own_ids(serve: type[Wir
     assert server.seen[0].connection != server.seen[1].connection
 
 
-def test_a_second_send_that_breaks_is_unknown(serve: type[WireServer]) -> None:
+def test_a_second_send_that_breaks_is_unknown(serve: Serve) -> None:
     server = serve(answer({}, status=401), lose)
     error = ends_soon(lambda: real_transport(server.place).post(PATH, json={}))
     assert isinstance(error, OutcomeUnknown)
     assert len(error.sent_request_ids) == len(server.seen) == 2
 
 
-def test_one_transport_serves_many_threads(serve: type[WireServer]) -> None:
+def test_one_transport_serves_many_threads(serve: Serve) -> None:
     server = serve(answer({"id": 1}))
     transport: Transport = real_transport(server.place)
     results: list[object] = []
@@ -383,14 +375,14 @@ def test_one_transport_serves_many_threads(serve: type[WireServer]) -> None:
     assert transport.get(PATH).status == 200
 
 
-def test_a_large_refusal_is_read_and_trimmed(serve: type[WireServer]) -> None:
+def test_a_large_refusal_is_read_and_trimmed(serve: Serve) -> None:
     server = serve(answer({"message": "x" * 100_000}, status=400))
     error = ends_soon(lambda: real_transport(server.place).post(PATH, json={}))
     assert isinstance(error, Rejected)
     assert len(error.adobe_message) == 2000
 
 
-def test_a_refused_token_over_the_wire(serve: type[WireServer]) -> None:
+def test_a_refused_token_over_the_wire(serve: Serve) -> None:
     server = serve(answer(json.loads('{"error_code":"401013"}'), status=401))
     tokens = Tokens()
     assert isinstance(ends_soon(lambda: real_transport(server.place, tokens).get(PATH)), AuthFailed)

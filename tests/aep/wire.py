@@ -198,3 +198,6 @@ def _requests(reader: Any, number: int) -> Iterator[Seen]:
         body = reader.read(int(headers.get("content-length", "0")))
         method, target, _ = first.decode("latin-1").split(" ", 2)
         yield Seen(method, target, headers, body, received + b"\r\n" + body, number)
+
+
+type Serve = Callable[..., WireServer]
