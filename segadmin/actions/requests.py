@@ -4,13 +4,25 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from segadmin import aep, audit, connect
-from segadmin.actions import limits, mirror, settlement
+from segadmin.actions import limits, mirror, register, settlement
 from segadmin.actions.storable import storable
-from segadmin.audit import Actor
-from segadmin.models import Attempt, ExportRequest, Job, Name, RequestState, Sandbox, Settlement, User
+from segadmin.audit import Actor, Subject
+from segadmin.models import (
+    Action,
+    Attempt,
+    ExportRequest,
+    Job,
+    Name,
+    Outcome,
+    RequestState,
+    Sandbox,
+    Settlement,
+    User,
+)
 from segadmin.queries import names, sentences
 
 # States from which a request may be changed and sent (again): Adobe surely has no job of it.
@@ -91,24 +103,27 @@ def save_draft(
         "state": RequestState.DRAFT,
         "answer": {},
     }
-    if export_request is None:
-        export_request = ExportRequest.objects.create(
-            sandbox=sandbox,
-            author=author,
-            author_name=author.get_username(),
-            copied_from=copied_from[:200],
-            **values,
-        )
-    else:
-        rows = ExportRequest.objects.filter(pk=export_request.pk, state__in=OPEN_STATES, version=export_request.version)
-        if rows.update(**values, version=export_request.version + 1, updated_at=timezone.now()) != 1:
-            raise NotADraft
-        export_request.refresh_from_db()
+    row = export_request or ExportRequest(
+        sandbox=sandbox, author=author, author_name=author.get_username(), copied_from=copied_from[:200]
+    )
+    _store(row, values)
     if body:
-        sentence = sentences.request_sentence(export_request)
-        ExportRequest.objects.filter(pk=export_request.pk).update(sentence=sentence)
-        export_request.sentence = sentence
-    return export_request
+        row.sentence = sentences.request_sentence(row)
+        ExportRequest.objects.filter(pk=row.pk).update(sentence=row.sentence)
+    return row
+
+
+def _store(row: ExportRequest, values: dict[str, Any]) -> None:
+    """A new request, or the same one with other values if nobody sent or changed it meanwhile."""
+    if row.pk is None:
+        for name, value in values.items():
+            setattr(row, name, value)
+        row.save(force_insert=True)
+        return
+    rows = ExportRequest.objects.filter(pk=row.pk, state__in=OPEN_STATES, version=row.version)
+    if rows.update(**values, version=row.version + 1, updated_at=timezone.now()) != 1:
+        raise NotADraft
+    row.refresh_from_db()
 
 
 def discard(*, actor: Actor, export_request: ExportRequest) -> bool:  # noqa: ARG001 - private, leaves no event
@@ -163,7 +178,9 @@ def send(*, actor: Actor, export_request: ExportRequest, version: int, confirmed
 
     def claim() -> bool:
         rows = ExportRequest.objects.filter(pk=export_request.pk, state__in=OPEN_STATES, version=version)
-        return rows.update(state=RequestState.SENDING, version=version + 1, sent_at=timezone.now()) == 1
+        won = rows.update(state=RequestState.SENDING, version=version + 1, sent_at=timezone.now()) == 1
+        register.refresh(requests=[export_request])
+        return won
 
     attempt = audit.attempt(
         actor=actor,
@@ -231,9 +248,14 @@ def _failed(attempt: Attempt, export_request: ExportRequest, error: aep.AEPError
         ExportRequest.objects.filter(pk=export_request.pk, state=RequestState.SENDING).update(
             state=state, answer=answer, version=export_request.version + 1
         )
+        register.refresh(requests=[export_request])
 
     word = "could not send the export" if state == RequestState.NOT_SENT else "was refused by Adobe"
-    audit.close(attempt, Attempt.State.FAILED, sentence=f"{word}: {error.message}", details=answer, also=also)
+    sentence = f"{word}: {error.message}"
+    details = {**answer, "became": state.value}
+    if not audit.close(attempt, Attempt.State.FAILED, sentence=sentence, details=details, also=also):
+        actor = Actor.from_json(attempt.actor)
+        settlement.release(attempt, actor=actor, sentence=f"{sentence}; this answer came late", details=answer)
 
 
 def _lost(attempt: Attempt, export_request: ExportRequest, error: aep.AEPError) -> None:
@@ -243,6 +265,7 @@ def _lost(attempt: Attempt, export_request: ExportRequest, error: aep.AEPError) 
         ExportRequest.objects.filter(pk=export_request.pk, state=RequestState.SENDING).update(
             state=RequestState.UNKNOWN, answer=answer
         )
+        register.refresh(requests=[export_request])
         Sandbox.objects.filter(pk=export_request.sandbox_id).update(due_at=timezone.now())
 
     sentence = f"sent the export, but Adobe's answer was lost: {error.message}"
@@ -271,19 +294,40 @@ def _done(attempt: Attempt, export_request: ExportRequest, reply: aep.CreateRepl
         "answer": storable(reply.raw),
     }
     sentence = f"got job {seen.id} from Adobe for the export: {export_request.sentence.removeprefix('asks to export ')}"
-    won = audit.close(
-        attempt, Attempt.State.SUCCEEDED, sentence=sentence, details=details, job_id=seen.id[:200], also=link
-    )
-    if not won:  # sync gave it up as lost before this late answer came
-        audit.settle(
-            attempt,
-            Settlement.ADOPTED,
-            actor=actor,
-            sentence=f"{sentence}; the answer came late",
-            details=details,
-            job_id=seen.id[:200],
-            also=link,
-        )
+    told: dict[str, Any] = {"details": details, "job_id": seen.id[:200]}
+    try:
+        done = audit.close(attempt, Attempt.State.SUCCEEDED, sentence=sentence, also=link, **told)
+        if not done:  # sync gave it up as lost before this late answer came
+            late = f"{sentence}; the answer came late"
+            done = audit.settle(attempt, Settlement.ADOPTED, actor=actor, sentence=late, also=link, sure=True, **told)
+    except settlement.Taken:
+        done = False
+    if not done:
+        _contradiction(attempt, export_request, actor, told)
+
+
+def _contradiction(attempt: Attempt, export_request: ExportRequest, actor: Actor, told: dict[str, Any]) -> None:
+    """A late answer names a job, but another one was taken for it meanwhile (or this one for another request)."""
+    linked = Job.objects.filter(export_request=export_request).first()
+    if linked is not None and linked.job_id == told["job_id"]:
+        return  # found before, rightly
+    instead = f"{linked.job_id} was taken for it" if linked else "that job was taken for another request"
+    sentence = f"got job {told['job_id']} from Adobe for the export, late: {instead} before, which was wrong"
+    if not audit.close(attempt, Attempt.State.UNKNOWN, sentence=sentence, **told):
+        with transaction.atomic():
+            audit.record(
+                actor=actor,
+                action=Action.EXPORT_SETTLE,
+                outcome=Outcome.UNKNOWN,
+                sentence=sentence,
+                subject=Subject(
+                    sandbox=export_request.sandbox,
+                    job_id=told["job_id"],
+                    request_uuid=export_request.uuid,
+                    attempt_uuid=attempt.uuid,
+                ),
+                details=told["details"],
+            )
 
 
 def settle(*, actor: Actor, export_request: ExportRequest, job: Job | None) -> bool:
@@ -294,7 +338,7 @@ def settle(*, actor: Actor, export_request: ExportRequest, job: Job | None) -> b
         .order_by("-pk")
         .first()
     )
-    if attempt is None:
+    if attempt is None or settlement.has_open_twin(attempt):
         return False
     if job is None:
         sentence = "said that none of the jobs at Adobe is the lost export; it may be sent again"
