@@ -9,7 +9,8 @@ import hashlib
 import os
 from typing import Any, NoReturn
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -104,3 +105,38 @@ def key_id_of(sealed: str) -> str:
 def fingerprint(value: Secret) -> str:
     """Eight characters that tell two secrets apart and say nothing about either (salted with the secret's use)."""
     return hashlib.scrypt(value.reveal().encode(), salt=b"segadmin/fingerprint", n=2**12, r=8, p=1, dklen=4).hex()
+
+
+def new_signing_key() -> str:
+    """A fresh Ed25519 private key as a text to keep in a file."""
+    return Ed25519PrivateKey.generate().private_bytes_raw().hex()
+
+
+class SigningKeyBroken(Exception):
+    """The text is no private key."""
+
+
+def _private(key: Secret) -> Ed25519PrivateKey:
+    try:
+        return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(key.reveal()))
+    except ValueError as error:
+        raise SigningKeyBroken("The signing key is not one of 32 bytes in hex.") from error
+
+
+def public_key(key: Secret) -> str:
+    """The public half of a signing key, in hex."""
+    return _private(key).public_key().public_bytes_raw().hex()
+
+
+def sign(key: Secret, message: bytes) -> str:
+    """The Ed25519 signature in hex."""
+    return _private(key).sign(message).hex()
+
+
+def signature_fits(public: str, message: bytes, signature: str) -> bool:
+    """Whether the signature is one of this message by the owner of that public key; all but the message in hex."""
+    try:
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)).verify(bytes.fromhex(signature), message)
+    except (ValueError, InvalidSignature):
+        return False
+    return True

@@ -1,13 +1,9 @@
-"""Changes to credentials: set, forget, test, and sealing all secrets anew. Secrets come in; only fingerprints go on record."""
+"""Changes to credentials: set, forget, test. Secrets come in; only fingerprints go on record."""
 
 import time
-from collections import Counter
-from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -126,7 +122,7 @@ def _told(credential: Credential | None) -> dict[str, Any]:
         "client_id": credential.client_id,
         "fingerprint": credential.fingerprint,
         "scopes": credential.scopes,
-        "expires_at": credential.token_expires_at.isoformat() if credential.token_expires_at else "",
+        "expires_at": credential.token_expires_at.astimezone(UTC).isoformat() if credential.token_expires_at else "",
     }
 
 
@@ -196,68 +192,3 @@ def test_connection(*, actor: Actor, organization: Organization) -> ConnectionTe
             details={"steps": told},
         )
     return test
-
-
-@dataclass
-class Rotation:
-    """What a rotation did: secrets sealed anew, those that already were, and the orgs whose secret can't be opened."""
-
-    resealed: int = 0
-    already: int = 0
-    dropped_tokens: int = 0
-    broken: list[str] = field(default_factory=list)
-
-
-def rotate_keys(*, actor: Actor, reason: str = "") -> Rotation:
-    """Seal every stored secret with the first encryption key. All in one transaction: killed half-way, nothing moved."""
-    first = next(iter(settings.ENCRYPTION_KEYS))
-    done, before = Rotation(), Counter[str]()
-    with transaction.atomic():
-        for credential in Credential.objects.exclude(secret_sealed="").select_related("organization").order_by("pk"):
-            before[crypto.key_id_of(credential.secret_sealed)] += 1
-            _rotate_credential(credential, first, done)
-        for cached in TokenCache.objects.exclude(token_sealed="").select_related("organization").order_by("pk"):
-            before[crypto.key_id_of(cached.token_sealed)] += 1
-            _rotate_token(cached, first, done)
-        if done.resealed or done.dropped_tokens or done.broken:
-            record(
-                actor=actor,
-                action=Action.KEYS_ROTATED,
-                outcome=Outcome.FAILED if done.broken else Outcome.SUCCEEDED,
-                sentence=f"sealed {done.resealed} secrets with the encryption key {first}"
-                + (f"; {len(done.broken)} could not be opened" if done.broken else ""),
-                details={"key": first, "before": dict(before), "not_opened": done.broken, "reason": reason},
-            )
-    return done
-
-
-def _reseal(sealed: str, place: str, row: UUID, organization: Organization) -> str | None:
-    try:
-        return crypto.reseal(sealed, place=place, row=row, org=organization.uuid)
-    except crypto.SealBroken:
-        return None
-
-
-def _rotate_credential(credential: Credential, first: str, done: Rotation) -> None:
-    old = credential.secret_sealed
-    if crypto.key_id_of(old) == first:
-        done.already += 1
-        return
-    fresh = _reseal(old, connect.SECRET_PLACE, credential.uuid, credential.organization)
-    if fresh is None:
-        done.broken.append(credential.organization.slug)
-    elif Credential.objects.filter(pk=credential.pk, secret_sealed=old).update(secret_sealed=fresh):
-        done.resealed += 1
-
-
-def _rotate_token(cached: TokenCache, first: str, done: Rotation) -> None:
-    old = cached.token_sealed
-    if crypto.key_id_of(old) == first:
-        done.already += 1
-        return
-    fresh = _reseal(old, connect.TOKEN_PLACE, cached.credential_uuid or uuid4(), cached.organization)
-    moved = TokenCache.objects.filter(pk=cached.pk, token_sealed=old).update(token_sealed=fresh or "")
-    if fresh is not None:
-        done.resealed += moved
-    else:
-        done.dropped_tokens += moved  # a new token takes its place

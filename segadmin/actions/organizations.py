@@ -128,14 +128,19 @@ def set_up(
             reason=reason,
         )
         for sandbox_name, kind in sandboxes.items():
-            sandbox = Sandbox(organization=organization, name=sandbox_name, title=sandbox_name, type=kind)
-            try:
-                sandbox.full_clean()
-            except ValidationError as error:
-                raise NotDone.of(error, {"name": "sandboxes"}) from error
-            sandbox.save(force_insert=True)
+            sandbox = _new_sandbox(organization, sandbox_name, kind)
             change_sandbox(actor=actor, sandbox=sandbox, watched=True, exports_allowed=True, reason=reason)
     return organization
+
+
+def _new_sandbox(organization: Organization, name: str, kind: str) -> Sandbox:
+    sandbox = Sandbox(organization=organization, name=name, title=name, type=kind)
+    try:
+        sandbox.full_clean()
+    except ValidationError as error:
+        raise NotDone.of(error, {"name": "sandboxes"}) from error
+    sandbox.save(force_insert=True)
+    return sandbox
 
 
 def change(
@@ -163,10 +168,9 @@ def change(
         raise NotDone({"ims_org_id": _("This organization has been read already, so its id stays. Add another one.")})
     changed = [name for name in EDITED if before[name] != after[name]]
     with transaction.atomic():
-        moves: dict[str, Any] = dict(after)
-        if changed != ["name"]:
-            moves["not_before_at"] = None
-        if not Organization.objects.filter(pk=organization.pk, retired_at=None, **before).update(**moves):
+        there = Organization.objects.filter(pk=organization.pk, retired_at=None, **before)
+        pause = {} if changed == ["name"] else {"not_before_at": None}
+        if not there.update(**after, **pause):
             raise NotDone(_("Somebody else changed or removed this organization meanwhile. Look at it again."))
         if changed != ["name"]:
             organization.sandboxes.filter(watched=True).update(due_at=timezone.now())
@@ -176,13 +180,13 @@ def change(
             action=Action.ORGANIZATION_CHANGE,
             sentence=f"changed {_words([EDITED[name] for name in changed])} of {organization.name}",
             subject=Subject(organization=organization),
-            details={
-                "before": {name: before[name] for name in changed},
-                "after": {name: after[name] for name in changed},
-                "reason": reason,
-            },
+            details={**_differences(before, after, changed), "reason": reason},
         )
     return True
+
+
+def _differences(before: Mapping[str, str], after: Mapping[str, str], names: Sequence[str]) -> dict[str, Any]:
+    return {"before": {name: before[name] for name in names}, "after": {name: after[name] for name in names}}
 
 
 def _words(items: Sequence[str]) -> str:
@@ -278,7 +282,8 @@ def _take_in(organization: Organization, told: Sequence[aep.NameRecord], now: da
     there = Organization.objects.filter(pk=organization.pk, retired_at=None)
     if not told or not there.update(sandboxes_found_at=now):
         return Found(0, (), (), ())
-    known = {row.name: row for row in Sandbox.objects.select_for_update().filter(organization=organization)}
+    rows = Sandbox.objects.select_for_update().filter(organization=organization).order_by("pk")
+    known = {row.name: row for row in rows}
     active, new, changed = 0, [], []
     for entry in told:
         values = _values(entry)

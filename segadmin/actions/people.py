@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from allauth.usersessions.models import UserSession
@@ -106,8 +106,9 @@ def give_role(*, actor: Actor, person: User, grant: Grant, reason: str = "") -> 
         raise NotDone({"ends_on": _("An admin of the whole installation has no last day: nobody might be left.")})
     with transaction.atomic():
         row = (
-            Membership.objects.select_for_update()
+            Membership.objects.select_for_update(of=("self",))
             .filter(user=person, organization=grant.organization, role=grant.role)
+            .order_by("pk")
             .first()
         )
         if row is not None and row.ends_at == grant.ends_at:
@@ -118,7 +119,7 @@ def give_role(*, actor: Actor, person: User, grant: Grant, reason: str = "") -> 
             )
         else:
             Membership.objects.filter(pk=row.pk, ends_at=row.ends_at).update(ends_at=grant.ends_at)
-        until = f" until {grant.ends_at:%Y-%m-%d %H:%M} UTC" if grant.ends_at else ""
+        until = f" until {grant.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if grant.ends_at else ""
         record(
             actor=actor,
             action=Action.ROLE_GIVE,
@@ -145,7 +146,7 @@ def _role_details(
     given: bool,
 ) -> dict[str, Any]:
     def state(at: datetime | None) -> dict[str, str]:
-        return {"role": role.value, "ends_at": at.isoformat() if at else ""}
+        return {"role": role.value, "ends_at": at.astimezone(UTC).isoformat() if at else ""}
 
     return {
         "person": {"id": person.pk, "name": person.username},

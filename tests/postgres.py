@@ -1,0 +1,164 @@
+"""A private PostgreSQL for tests: made in a temporary folder, reached by a unix socket, ended with the test process.
+
+As a pytest plugin (`-p tests.postgres`) this module also narrows a run to the tests that touch the database.
+"""
+
+import atexit
+import ctypes
+import functools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from django.test import TransactionTestCase
+
+OWNER = "segadmin"
+_READY = "database system is ready to accept connections"
+_PR_SET_PDEATHSIG = 1
+
+
+def binaries() -> Path | None:
+    """The folder of `initdb` and `postgres`: Debian's newest version, else the one of PATH."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: _version(folder.parent.name))
+    if folders:
+        return folders[-1]
+    found = shutil.which("initdb")
+    return Path(found).resolve().parent if found else None
+
+
+def _version(name: str) -> float:
+    try:
+        return float(name)
+    except ValueError:
+        return 0.0
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end the server when the test process is gone, however it went."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+
+
+class Cluster:
+    """A running server with one superuser, no passwords and nothing listening on the network."""
+
+    def __init__(self, folder: Path, bin_folder: Path) -> None:
+        self.folder = folder
+        # PostgreSQL refuses to run as root, so root lends it the account that Debian's package makes.
+        self._account = "postgres" if os.geteuid() == 0 else None
+        if self._account:
+            owner = pwd.getpwnam(self._account)
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+        self._run(
+            bin_folder / "initdb", "-D", str(folder / "data"), "-U", OWNER, "-A", "trust", "-E", "UTF8", "--no-sync"
+        )
+        self._log: deque[str] = deque(maxlen=100)
+        self.process = self._start(bin_folder / "postgres")
+
+    def _run(self, program: Path, *words: str) -> None:
+        subprocess.run(
+            [str(program), *words],
+            cwd=self.folder,
+            user=self._account,
+            group=self._account,
+            check=True,
+            capture_output=True,
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+        )
+
+    def _start(self, program: Path) -> subprocess.Popen[str]:
+        options = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self.folder),
+            "max_connections": "100",
+            "fsync": "off",
+            "log_min_messages": "warning",
+        }
+        words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+        process = subprocess.Popen(
+            [str(program), "-D", str(self.folder / "data"), *words],
+            cwd=self.folder,
+            user=self._account,
+            group=self._account,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+            preexec_fn=_die_with_parent,
+        )
+        assert process.stderr is not None
+        for line in process.stderr:
+            self._log.append(line)
+            if _READY in line:
+                threading.Thread(target=self._log.extend, args=(process.stderr,), daemon=True).start()
+                return process
+        process.wait()
+        raise RuntimeError("PostgreSQL did not start:\n" + "".join(self._log))
+
+    def url(self, database: str) -> str:
+        """The DATABASE_URL of a database of this server."""
+        return f"postgres://{OWNER}@{quote(str(self.folder), safe='')}/{database}"
+
+    def create(self, database: str) -> str:
+        """Make an empty database; returns its DATABASE_URL."""
+        import psycopg
+
+        with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
+            connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(database)))
+        return self.url(database)
+
+    def dsn(self, database: str) -> str:
+        return f"host={self.folder} user={OWNER} dbname={database}"
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)  # "fast": ends its clients too
+            self.process.wait(timeout=30)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@functools.cache
+def _cluster() -> Cluster | None:
+    bin_folder = binaries()
+    if bin_folder is None:
+        return None
+    cluster = Cluster(Path(tempfile.mkdtemp(prefix="segadmin-pg-")), bin_folder)
+    atexit.register(cluster.stop)
+    return cluster
+
+
+def cluster() -> Cluster:
+    """The one server of this test process. Skips where there is no PostgreSQL; on CI that is a failure."""
+    found = _cluster()
+    if found is None:
+        reason = "no PostgreSQL here (looked in /usr/lib/postgresql and PATH)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+def touches_database(item: pytest.Item) -> bool:
+    """Does the test use the test database, by fixture, by mark or as one of Django's test cases?"""
+    fixtures: list[str] = getattr(item, "fixturenames", [])
+    case = getattr(item, "cls", None)
+    return (
+        {"db", "transactional_db"} & set(fixtures) != set()
+        or item.get_closest_marker("django_db") is not None
+        or (isinstance(case, type) and issubclass(case, TransactionTestCase))
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Only called where this module is loaded as a plugin."""
+    kept = [item for item in items if touches_database(item)]
+    config.hook.pytest_deselected(items=[item for item in items if not touches_database(item)])
+    items[:] = kept
