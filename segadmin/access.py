@@ -87,6 +87,11 @@ def visible_sandboxes(user: User, needs: Iterable[Role] = ANY) -> QuerySet[Sandb
     )
 
 
+def may_create_somewhere(user: User) -> bool:
+    """Whether drafts can be of use to this person."""
+    return bool(roles_anywhere(user) & MAY_CREATE)
+
+
 def menu(user: User) -> list[str]:
     """Which main pages the person has."""
     roles = roles_anywhere(user)

@@ -61,6 +61,7 @@ def _personal(request: HttpRequest) -> dict[str, object]:
     return {
         "signed_in": True,
         "nav": _nav(request, access.menu(user)),
+        "has_drafts": access.may_create_somewhere(user),
         "roles_text": ", ".join(sorted(str(role.label) for role in access.roles_anywhere(user))),
         "idle_seconds": settings.IDLE_SECONDS,
         "last_sign_in_at": _previous_sign_in(request),

@@ -7,6 +7,7 @@ import uuid
 import zoneinfo
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 from django.conf import settings
 from django.contrib.auth import logout
@@ -16,10 +17,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render, resolve_url
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from segadmin.logs import request_id
 
 type Handler = Callable[[HttpRequest], HttpResponseBase]
+
 
 def client_address(request: HttpRequest) -> str:
     """The peer's address; X-Forwarded-For counts only when the peer is a configured proxy."""
@@ -104,10 +107,23 @@ class SessionLimitsMiddleware:
 class LoginRequiredMiddleware(DjangoLoginRequired):
     """Every page needs sign-in. A signed-out htmx request gets 401 and HX-Redirect: no login form inside a table."""
 
-    def handle_no_permission(self, request: HttpRequest, view_func: Callable[..., Any]) -> HttpResponseBase:
+    def handle_no_permission(  # type: ignore[override]  # the parent only ever redirects
+        self, request: HttpRequest, view_func: Callable[..., Any]
+    ) -> HttpResponseBase:
         if request.headers.get("HX-Request") == "true":
-            return HttpResponse(status=401, headers={"HX-Redirect": resolve_url(settings.LOGIN_URL)})
+            return HttpResponse(status=401, headers={"HX-Redirect": _sign_in_and_back(request)})
         return super().handle_no_permission(request, view_func)
+
+
+def _sign_in_and_back(request: HttpRequest) -> str:
+    """The sign-in page, leading back to the page that asked: htmx names it, and it must be one of ours."""
+    login = resolve_url(settings.LOGIN_URL)
+    page = request.headers.get("HX-Current-URL", "")
+    if not url_has_allowed_host_and_scheme(page, {request.get_host()}, require_https=request.is_secure()):
+        return login
+    parts = urlsplit(page)
+    target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    return f"{login}?{urlencode({'next': target})}"
 
 
 class PagePolicyMiddleware:
