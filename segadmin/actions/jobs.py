@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from segadmin import aep, audit, connect
-from segadmin.actions import limits, mirror, settlement
+from segadmin.actions import limits, mirror, register, settlement
 from segadmin.actions.requests import answer_of, why_not
 from segadmin.actions.storable import storable
 from segadmin.audit import Actor, Subject
@@ -108,7 +108,7 @@ def _open_cancel(actor: Actor, job: Job, reason: str) -> Attempt | None:
 
     def claim() -> bool:
         free = ~Q(cancel_result__in=mirror.UNDER_WAY) | Q(cancel_until_at__lt=now)
-        return bool(
+        won = bool(
             Job.objects.filter(free, pk=job.pk)
             .exclude(state__in=State.final())
             .update(
@@ -122,6 +122,8 @@ def _open_cancel(actor: Actor, job: Job, reason: str) -> Attempt | None:
                 changed_at=now,
             )
         )
+        register.refresh(jobs=[job])
+        return won
 
     return audit.attempt(
         actor=actor,
@@ -179,12 +181,13 @@ def _close(
     ended = result in ("refused", "gone")
 
     def also() -> None:
+        Sandbox.objects.filter(pk=job.sandbox_id).update(due_at=timezone.now())  # locked before its jobs, as always
         Job.objects.filter(pk=job.pk, cancel_result="asked").update(
             cancel_result=result, next_look_at=timezone.now(), version=job.version + 2
         )
         if ended:  # nothing is under way: show the state that Adobe told last
             Job.objects.filter(pk=job.pk, state=State.CANCELLING).update(state=mirror.state_of(job.status))
-        Sandbox.objects.filter(pk=job.sandbox_id).update(due_at=timezone.now())
+        register.refresh(jobs=[job])
 
     audit.close(attempt, Attempt.State(state), sentence=f"{sentence} ({job.job_id})", details=details, also=also)
 
@@ -218,17 +221,23 @@ def check(*, actor: Actor, job: Job) -> CheckResult:
 
 
 def read_newest(sandbox: Sandbox, *, by: str) -> None:
-    """The newest page of one sandbox into the mirror, then what waits for it. Raises AEPError."""
+    """The newest page of one sandbox into the mirror, then what waits for it. Raises AEPError.
+
+    If there may be more that is new, all of it is left to a sweep, and nothing is concluded from this page.
+    """
     read_at = timezone.now()
     try:
         page = connect.reader(sandbox).list(limit=100)
     except aep.AEPError as error:
         connect.note_limits(sandbox.organization, error)
         raise
-    mirror.take_in(sandbox, page.jobs, read_at=read_at)
+    taken = mirror.take_in(sandbox, page.jobs, read_at=read_at)
     mirror.take_in_bad(sandbox, page.bad, read_at=read_at)
-    note_read(sandbox, read_at=read_at)
     connect.note_success(sandbox.organization, by)
+    if page.next_offset and not taken.known:
+        Sandbox.objects.filter(pk=sandbox.pk).update(last_sweep_at=None, due_at=timezone.now())
+        return
+    note_read(sandbox, read_at=read_at)
     settlement.settle_all(sandbox, read_at=read_at)
 
 
@@ -291,7 +300,9 @@ def ask_adobe(*, actor: Actor, sandbox: Sandbox, job_id: str) -> Job | None:
         seen = connect.reader(sandbox).retrieve(job_id)
     except (aep.NotFound, ValueError):
         return None
-    mirror.take_in(sandbox, [seen], read_at=read_at)
+    taken = mirror.take_in(sandbox, [seen], read_at=read_at)
+    if taken.new:  # what else was made around it is not known, so the next visit reads everything
+        Sandbox.objects.filter(pk=sandbox.pk).update(last_sweep_at=None, due_at=timezone.now())
     connect.note_success(sandbox.organization, actor.name)
     return Job.objects.filter(sandbox=sandbox, job_id=seen.id[:200]).select_related("sandbox__organization").first()
 

@@ -1,0 +1,34 @@
+"""What an answer to htmx needs beyond an ordinary page: parts of a page, and "nothing new"."""
+
+import json
+from collections.abc import Mapping
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+
+def is_htmx(request: HttpRequest) -> bool:
+    return request.headers.get("HX-Request") == "true"
+
+
+def is_poll(request: HttpRequest) -> bool:
+    """A refresh that the page sent by itself; a reload of such an address by hand gets the whole page."""
+    return "poll" in request.GET and is_htmx(request)
+
+
+def nothing_new(stamps: Mapping[str, str]) -> HttpResponse:
+    """204, with the "as of" stamps (element id -> text) in the header: no row of the page is touched."""
+    return _stamped(HttpResponse(status=204), stamps)
+
+
+def part(
+    request: HttpRequest, template: str, context: Mapping[str, object], stamps: Mapping[str, str] | None = None
+) -> HttpResponse:
+    """Render a partial, "page.html#part", and move the stamps with it."""
+    return _stamped(render(request, template, dict(context)), stamps or {})
+
+
+def _stamped(response: HttpResponse, stamps: Mapping[str, str]) -> HttpResponse:
+    if stamps:
+        response.headers["HX-Trigger"] = json.dumps({"asof": dict(stamps)}, separators=(",", ":"))
+    return response
