@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from segadmin import access
 from segadmin.models import User
+from segadmin.queries.health import mirror_age
 from segadmin.templatetags.segadmin import zone_word
 
 VERSION = version("segadmin")
@@ -48,6 +49,8 @@ def shell(request: HttpRequest) -> dict[str, object]:
         "zone_name": timezone.get_current_timezone_name(),
         "zone_short": zone_word(timezone.localtime()),
     }
+    if getattr(request, "without_database", False):
+        return frame
     try:
         return frame | _personal(request)
     except DatabaseError:
@@ -64,6 +67,7 @@ def _personal(request: HttpRequest) -> dict[str, object]:
         "has_drafts": access.may_create_somewhere(user),
         "roles_text": ", ".join(sorted(str(role.label) for role in access.roles_anywhere(user))),
         "idle_seconds": settings.IDLE_SECONDS,
+        "mirror": mirror_age(),
         "last_sign_in_at": _previous_sign_in(request),
     }
 
