@@ -87,13 +87,24 @@ def open_(sealed: str, *, place: str, row: object, org: object) -> Secret:
             raise ValueError(version)
         plain = AESGCM(_field_key(key_id)).decrypt(_decode(nonce), _decode(data), f"{place}|{row}|{org}".encode())
     except (ValueError, InvalidTag) as error:
-        raise SealBroken("A stored secret can't be opened: it was changed, moved, or sealed with another key.") from error
+        raise SealBroken(
+            "A stored secret can't be opened: it was changed, moved, or sealed with another key."
+        ) from error
     return Secret(plain.decode())
 
 
 def reseal(sealed: str, *, place: str, row: object, org: object) -> str:
     """The same secret sealed for the same place with the first key; the secret itself stays in here."""
     return seal(open_(sealed, place=place, row=row, org=org), place=place, row=row, org=org)
+
+
+def opens(sealed: str, *, place: str, row: object, org: object) -> bool:
+    """Whether a key of ours opens it; the secret itself is not given."""
+    try:
+        open_(sealed, place=place, row=row, org=org)
+    except SealBroken:
+        return False
+    return True
 
 
 def key_id_of(sealed: str) -> str:

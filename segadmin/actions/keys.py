@@ -12,6 +12,7 @@ from django.db import transaction
 from segadmin import connect, crypto
 from segadmin.audit import Actor, record
 from segadmin.models import Action, Credential, Outcome, TokenCache
+from segadmin.queries.keys import sealed_texts
 
 
 @dataclass
@@ -101,3 +102,16 @@ def _resealed(done: Rotation, value: Any, whose: str) -> Any:
         done.broken.append(whose)
         return value
     return fresh
+
+
+def broken_secrets() -> list[str]:
+    """Whose stored secret no key of ours opens; cached tokens don't count, since a new one takes their place."""
+    found = []
+    for row in Credential.objects.exclude(secret_sealed="").select_related("organization").order_by("pk"):
+        if not crypto.opens(row.secret_sealed, place=connect.SECRET_PLACE, row=row.uuid, org=row.organization.uuid):
+            found.append(f"the credential of {row.organization.slug}")
+    for factor in Authenticator.objects.select_related("user").order_by("pk"):
+        texts = sealed_texts(factor.data)
+        if not all(crypto.opens(text, place=crypto.SECOND_FACTOR, row="", org="") for text in texts):
+            found.append(f"the second factor of {factor.user.get_username()}")
+    return found

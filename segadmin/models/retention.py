@@ -44,6 +44,8 @@ class Hold(Immutable):
     organization = models.ForeignKey(Organization, models.DO_NOTHING, null=True, related_name="+")
     sandbox_name = models.CharField(max_length=100, blank=True)
     job_id = models.CharField(max_length=200, blank=True)
+    # The job's request, so that what was recorded before the job had an id is held too.
+    request_uuid = models.UUIDField(null=True)
     person = models.CharField(max_length=150, blank=True)
     from_at = models.DateTimeField(null=True)
     until_at = models.DateTimeField(null=True)
@@ -60,13 +62,17 @@ class Hold(Immutable):
 
 
 class SavedView(models.Model):
-    """A search kept under a name, private or shared with everybody who may read the page."""
+    """A search kept under a name: private, or shared with everybody who may read the page in an org.
+
+    Shared without an org: with those who may read it in the whole installation.
+    """
 
     owner = models.ForeignKey(User, models.CASCADE, related_name="saved_views")
     page = models.CharField(max_length=10)  # audit, register, jobs
     name = models.CharField(max_length=100)
     query = models.TextField()
     shared = models.BooleanField(default=False)
+    organization = models.ForeignKey(Organization, models.CASCADE, null=True, blank=True, related_name="saved_views")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

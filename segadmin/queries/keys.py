@@ -20,14 +20,14 @@ def sealed_by() -> Counter[str]:
     secrets = Credential.objects.exclude(secret_sealed="").order_by("pk").values_list("secret_sealed", flat=True)
     tokens = TokenCache.objects.exclude(token_sealed="").order_by("pk").values_list("token_sealed", flat=True)
     factors = Authenticator.objects.order_by("pk").values_list("data", flat=True)
-    texts = [*secrets, *tokens, *(text for data in factors for text in _sealed_texts(data))]
+    texts = [*secrets, *tokens, *(text for data in factors for text in sealed_texts(data))]
     return Counter(text.split(".")[1] if text.count(".") == 3 else "" for text in texts)
 
 
-def _sealed_texts(value: Any) -> Iterator[str]:
+def sealed_texts(value: Any) -> Iterator[str]:
     """Texts of the form v1.<key id>.<nonce>.<data> anywhere in a JSON value."""
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
-            yield from _sealed_texts(item)
+            yield from sealed_texts(item)
     elif isinstance(value, str) and value.startswith("v1.") and value.count(".") == 3:
         yield value
