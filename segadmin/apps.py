@@ -8,7 +8,9 @@ class SegadminConfig(AppConfig):
 
     def ready(self) -> None:
         from segadmin import checks, signin  # noqa: F401 - registers checks and receivers
+        from segadmin.actions import register
         from segadmin.audit import triggers
 
         # SQLite's table rebuilds drop triggers silently, so they are put back after every migrate.
         post_migrate.connect(triggers.install_after_migrate, sender=self, dispatch_uid="segadmin.triggers")
+        post_migrate.connect(register.build_after_migrate, sender=self, dispatch_uid="segadmin.register")

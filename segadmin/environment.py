@@ -9,7 +9,8 @@ import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -30,6 +31,8 @@ KNOWN = frozenset(
         "SEGADMIN_OIDC_ISSUER",
         "SEGADMIN_OIDC_CLIENT_ID",
         "SEGADMIN_OIDC_CLIENT_SECRET",
+        "SEGADMIN_MAIL_URL",
+        "SEGADMIN_MAIL_FROM",
     }
 )
 SECRET_FILES = frozenset(
@@ -37,9 +40,11 @@ SECRET_FILES = frozenset(
         "SEGADMIN_SECRET_KEY_FILE",
         "SEGADMIN_ENCRYPTION_KEYS_FILE",
         "SEGADMIN_OIDC_CLIENT_SECRET_FILE",
+        "SEGADMIN_MAIL_URL_FILE",
         "DATABASE_URL_FILE",
     }
 )
+_MAIL_TLS = ("starttls", "none")
 
 
 class Environment:
@@ -157,8 +162,38 @@ def encryption_keys(env: Environment, folder: Path) -> dict[str, bytes]:
             )
         keys[key_id] = key
     if not keys:
-        raise ImproperlyConfigured("SEGADMIN_ENCRYPTION_KEYS is empty. It should hold at least one pair such as k1:BASE64.")
+        raise ImproperlyConfigured(
+            "SEGADMIN_ENCRYPTION_KEYS is empty. It should hold at least one pair such as k1:BASE64."
+        )
     return keys
+
+
+def mail_server(env: Environment) -> dict[str, Any] | None:
+    """SEGADMIN_MAIL_URL as options of Django's SMTP backend; None when no mail is to be sent."""
+    text = env.text("SEGADMIN_MAIL_URL")
+    if not text:
+        return None
+    try:
+        parts = urlsplit(text)
+        port, tls = parts.port, parse_qs(parts.query, strict_parsing=bool(parts.query)).get("tls", ["starttls"])[0]
+    except ValueError:
+        parts, port, tls = urlsplit(""), None, ""
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path.strip("/") or tls not in _MAIL_TLS:
+        raise ImproperlyConfigured(
+            "SEGADMIN_MAIL_URL should look like smtp://user:password@host:587 (with STARTTLS; ?tls=none without) or "
+            "smtps://user:password@host:465."
+        )
+    if not env.text("SEGADMIN_MAIL_FROM"):
+        raise ImproperlyConfigured("SEGADMIN_MAIL_URL also needs SEGADMIN_MAIL_FROM, the address that mail comes from.")
+    return {
+        "host": parts.hostname,
+        "port": port,
+        "username": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "use_ssl": parts.scheme == "smtps",
+        "use_tls": parts.scheme == "smtp" and tls == "starttls",
+        "timeout": 15,
+    }
 
 
 def use_data_dir_of_command(argv: Sequence[str]) -> None:

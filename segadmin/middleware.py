@@ -78,6 +78,8 @@ class DatabaseBusyMiddleware:
 
 
 def database_unavailable(request: HttpRequest) -> HttpResponse:
+    """The 503 page, made without the database: to ask it again would be to wait for it again."""
+    request.without_database = True  # type: ignore[attr-defined]
     return render(request, "503.html", {"request_id": getattr(request, "id", "")}, status=503, using=None)
 
 

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import dj_database_url
@@ -19,7 +20,10 @@ ENCRYPTION_KEYS = environment.encryption_keys(_env, DATA_DIR)
 PUBLIC_URL = _env.url("SEGADMIN_PUBLIC_URL", "http://127.0.0.1:8000")
 TRUSTED_PROXIES = _env.words("SEGADMIN_TRUSTED_PROXIES")
 UPSTREAM_HOSTS = frozenset(
-    _env.words("SEGADMIN_UPSTREAM_HOSTS", ["platform.adobe.io", "platform-stage.adobe.io", "ims-na1.adobelogin.com", "ims-na1-stg1.adobelogin.com"])
+    _env.words(
+        "SEGADMIN_UPSTREAM_HOSTS",
+        ["platform.adobe.io", "platform-stage.adobe.io", "ims-na1.adobelogin.com", "ims-na1-stg1.adobelogin.com"],
+    )
 )
 UPSTREAM_PROXY = _env.url("SEGADMIN_UPSTREAM_PROXY", "") or None
 UPSTREAM_CA_FILE = _env.text("SEGADMIN_UPSTREAM_CA_FILE") or None
@@ -35,16 +39,23 @@ OIDC_ISSUER = _env.text("SEGADMIN_OIDC_ISSUER").rstrip("/")
 _oidc_client_id = _env.text("SEGADMIN_OIDC_CLIENT_ID")
 _oidc_client_secret = _env.text("SEGADMIN_OIDC_CLIENT_SECRET")
 if OIDC_ISSUER and not (_oidc_client_id and _oidc_client_secret):
-    raise ImproperlyConfigured("SEGADMIN_OIDC_ISSUER also needs SEGADMIN_OIDC_CLIENT_ID and SEGADMIN_OIDC_CLIENT_SECRET.")
+    raise ImproperlyConfigured(
+        "SEGADMIN_OIDC_ISSUER also needs SEGADMIN_OIDC_CLIENT_ID and SEGADMIN_OIDC_CLIENT_SECRET."
+    )
 if OIDC_ISSUER and not OIDC_ISSUER.startswith("https://"):
     raise ImproperlyConfigured("SEGADMIN_OIDC_ISSUER should be an address that begins with https://.")
+
+_mail_server = environment.mail_server(_env)
+MAIL_FROM = _env.text("SEGADMIN_MAIL_FROM")
 
 # --- Django ---------------------------------------------------------------------------------------------------------
 SECRET_KEY = environment.secret_key(_env, DATA_DIR)
 DEBUG = False
 _public = urlsplit(PUBLIC_URL)
 IS_HTTPS = _public.scheme == "https"
-ALLOWED_HOSTS = _env.words("SEGADMIN_ALLOWED_HOSTS", sorted({_public.hostname or "", "127.0.0.1", "localhost", "[::1]"}))
+ALLOWED_HOSTS = _env.words(
+    "SEGADMIN_ALLOWED_HOSTS", sorted({_public.hostname or "", "127.0.0.1", "localhost", "[::1]"})
+)
 ROOT_URLCONF = "segadmin.urls"
 WSGI_APPLICATION = "segadmin.wsgi.application"
 AUTH_USER_MODEL = "segadmin.User"
@@ -102,17 +113,18 @@ TEMPLATES = [
 
 DATABASE_URL = _env.text("DATABASE_URL", f"sqlite:///{DATA_DIR / 'segadmin.sqlite3'}")
 try:
-    _database = dict(dj_database_url.parse(DATABASE_URL))
+    _database: dict[str, Any] = dict(dj_database_url.parse(DATABASE_URL))
 except (ValueError, KeyError) as error:
     raise ImproperlyConfigured(
         "DATABASE_URL should look like sqlite:////path/to/file or postgres://user:password@host:5432/name."
     ) from error
+_options = _database.get("OPTIONS", {})  # what follows a "?", such as sslmode=verify-full, or timeout=5 for SQLite
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     # IMMEDIATE: a transaction takes the write lock at its start, so it waits its turn instead of failing half-way.
-    _database["OPTIONS"] = {"transaction_mode": "IMMEDIATE", "timeout": 20}
+    _database["OPTIONS"] = {"timeout": 20, **_options, "transaction_mode": "IMMEDIATE"}
 elif _database["ENGINE"] == "django.db.backends.postgresql":
     _database["CONN_HEALTH_CHECKS"] = True
-    _database["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 16, "timeout": 10}, "connect_timeout": 5}
+    _database["OPTIONS"] = {"connect_timeout": 5, **_options, "pool": {"min_size": 1, "max_size": 16, "timeout": 5}}
 else:
     raise ImproperlyConfigured("DATABASE_URL should name SQLite (sqlite:///…) or PostgreSQL (postgres://…).")
 DATABASES = {"default": _database}
@@ -186,6 +198,7 @@ MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
 MFA_ADAPTER = "segadmin.signin.MFAAdapter"
 MFA_TOTP_ISSUER = "segadmin"
 MFA_PASSKEY_LOGIN_ENABLED = False
+USERSESSIONS_ADAPTER = "segadmin.signin.SessionsAdapter"
 USERSESSIONS_TRACK_ACTIVITY = False
 SOCIALACCOUNT_STORE_TOKENS = False
 SOCIALACCOUNT_AUTO_SIGNUP = False
@@ -208,12 +221,22 @@ SOCIALACCOUNT_PROVIDERS = (
     else {}
 )
 
+# Only checkpoints for an outside witness are sent by mail, and only where a server is named.
+MAIL_READY = _mail_server is not None
+_mail_kind = "smtp" if MAIL_READY else "dummy"
+MAILERS = {
+    "default": {"BACKEND": f"django.core.mail.backends.{_mail_kind}.EmailBackend", "OPTIONS": _mail_server or {}}
+}
+# Without a server nothing is sent, which the dummy says; Django takes it for one left over from development.
+SILENCED_SYSTEM_CHECKS += [] if MAIL_READY else ["mail.E001"]
+
 LANGUAGE_CODE = "en"
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
 LOCALE_PATHS = [BASE_DIR / "segadmin" / "locale"]
 
+WHITENOISE_ALLOW_ALL_ORIGINS = False  # no other site reads anything from here
 STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]

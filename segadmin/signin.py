@@ -1,22 +1,28 @@
 """allauth's adapters, and the receivers that put sign-ins on record. Signals only where allauth offers nothing else."""
 
 import hashlib
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
-from allauth.account.signals import password_changed
+from allauth.account.signals import authentication_step_completed, password_changed
+from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.signals import authenticator_added, authenticator_removed, authenticator_reset
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.usersessions.adapter import DefaultUserSessionsAdapter
+from allauth.usersessions.models import UserSession
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.core.cache import cache
+from django.db import transaction
 from django.dispatch import receiver
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from segadmin import crypto
+from segadmin import access, crypto
 from segadmin.audit import Actor, record
 from segadmin.audit.record import one_line
 from segadmin.middleware import client_address
@@ -40,12 +46,21 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def is_open_for_signup(self, request: HttpRequest) -> bool:  # noqa: ARG002
         return False
 
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
+        """A closed account gets the answer of a wrong password; allauth would show the right one a page of its own."""
+        user: User | None = super().authenticate(request, **credentials)
+        return user if user is not None and user.is_active else None
+
     def login(self, request: HttpRequest, user: User) -> None:
         """Keep when the person signed in before this time: the account menu shows it, so that a stranger's is seen."""
         before = user.last_login
         super().login(request, user)
         if before is not None:
             request.session["previous_sign_in_at"] = before.isoformat()
+
+    def get_login_redirect_url(self, request: HttpRequest) -> str:
+        """To the first page of that person, where none was asked for."""
+        return reverse(access.front_page(access.current(request)))
 
     def get_client_ip(self, request: HttpRequest) -> str:
         return getattr(request, "client_address", "") or client_address(request)
@@ -71,6 +86,23 @@ class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
 
     def decrypt(self, encrypted_text: str) -> str:
         return crypto.open_(encrypted_text, place=crypto.SECOND_FACTOR, row="", org="").reveal()
+
+
+class SessionsAdapter(DefaultUserSessionsAdapter):  # type: ignore[misc]
+    """Ending one's other sessions is on record, with how many and where they came from."""
+
+    def end_sessions(self, sessions: Iterable[UserSession]) -> None:
+        ended = list(sessions)
+        if not ended:
+            return
+        with transaction.atomic():
+            super().end_sessions(ended)
+            record(
+                actor=_person(context.request, ended[0].user),
+                action=Action.SESSION_ENDED,
+                sentence=f"ended {len(ended)} of the own sessions",
+                details={"addresses": sorted({str(session.ip) for session in ended})},
+            )
 
 
 def _person(request: HttpRequest | None, user: User) -> Actor:
@@ -119,7 +151,8 @@ def sign_in_failed(credentials: dict[str, Any], request: HttpRequest | None = No
         address=address,
         correlation_id=getattr(request, "id", ""),
     )
-    more = f" ({before} more tries in the minute before)" if before > 1 else ""
+    # The first try of that minute has an event of its own.
+    more = f" ({before - 1} more tries in the minute before)" if before > 1 else ""
     record(
         actor=actor,
         action=Action.SIGN_IN_FAILED,
@@ -127,6 +160,14 @@ def sign_in_failed(credentials: dict[str, Any], request: HttpRequest | None = No
         sentence=f"tried to sign in and was refused{more}",
         details={"tries_in_the_minute_before": before},
     )
+
+
+@receiver(authentication_step_completed, dispatch_uid="segadmin.confirmed")
+def confirmed(request: HttpRequest, user: User, method: str, reauthenticated: bool = False, **_kwargs: Any) -> None:
+    """Only the confirmation of somebody who is signed in; the steps of a sign-in end in one event of their own."""
+    if reauthenticated:
+        how = HOW.get(method, "other")
+        record(actor=_person(request, user), action=Action.CONFIRMED, sentence=f"confirmed with {how}")
 
 
 @receiver(password_changed, dispatch_uid="segadmin.password_changed")

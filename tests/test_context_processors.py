@@ -28,7 +28,14 @@ class TestSignedIn:
         viewer = frame(make_person("viewer", Role.VIEWER, organization=acme))
         auditor = frame(make_person("auditor", Role.AUDITOR))
         assert [str(item["label"]) for item in viewer["nav"]] == ["Jobs", "Organizations"]
-        assert [item["url"] for item in auditor["nav"]] == ["/jobs/", "/audit/", "/organizations/", "/people/"]
+        assert [item["url"] for item in auditor["nav"]] == [
+            "/jobs/",
+            "/register/",
+            "/audit/",
+            "/findings/",
+            "/organizations/",
+            "/people/",
+        ]
 
     @pytest.mark.parametrize(
         ("path", "current"),
@@ -37,6 +44,8 @@ class TestSignedIn:
             ("/orgs/acme/prod/jobs/24127/", {"Jobs": "true"}),
             ("/drafts/", {"Jobs": "true"}),
             ("/audit/48211/", {"Audit": "true"}),
+            ("/completeness/", {"Audit": "true"}),
+            ("/explanations/", {"Findings": "true"}),
             ("/accounts/sessions/", {}),
         ],
     )
@@ -54,9 +63,9 @@ class TestSignedIn:
         assert before["last_sign_in_at"] == datetime(2026, 7, 1, 9, tzinfo=UTC)
         assert frame(person)["last_sign_in_at"] is None
 
-    def test_it_costs_two_queries(self, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    def test_it_costs_three_queries(self, django_assert_num_queries: DjangoAssertNumQueries) -> None:
         person = make_person("m.lead", Role.OPERATOR)
-        with django_assert_num_queries(2):  # the roles, and the age of the mirror
+        with django_assert_num_queries(3):  # the roles, the age of the mirror, how long records are kept
             frame(person)
 
     def test_a_silent_database_only_empties_the_frame(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,10 +119,14 @@ def settle(
     job_id: str = "",
     outcome: Outcome = Outcome.SUCCEEDED,
     also: Callable[[], None] = lambda: None,
+    sure: bool = False,
 ) -> bool:
-    """Move the settlement of a lost answer, with its event. False: it was settled meanwhile."""
+    """Move the settlement of a lost answer, with its event. False: it was settled meanwhile.
+
+    `sure`: the answer itself has come, late. It also overrules "not found".
+    """
     with transaction.atomic():
-        waiting = [Settlement.LOOKING, Settlement.PERSON]
+        waiting = [Settlement.LOOKING, Settlement.PERSON, *([Settlement.RELEASED] if sure else [])]
         moved = (
             Attempt.objects.filter(pk=row.pk, settlement__in=waiting)
             .exclude(settlement=settlement)

@@ -3,6 +3,7 @@
 import re
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -10,7 +11,7 @@ from django.utils import timezone
 
 from segadmin.audit.actor import Actor
 from segadmin.audit.chain import append
-from segadmin.models import Action, Event, EventContent, Organization, Outcome, Sandbox
+from segadmin.models import Action, Event, Organization, Outcome, Sandbox
 
 # One line a text, and nothing that turns the reading direction of what follows.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
@@ -42,6 +43,34 @@ def _plain(value: Any) -> Any:
     return str(value).encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
 
 
+def _content(
+    actor: Actor,
+    action: Action,
+    outcome: Outcome,
+    sentence: str,
+    subject: Subject,
+    organization: Organization | None,
+    details: dict[str, Any],
+    at: datetime,
+) -> dict[str, Any]:
+    """What the canonical text says, but for epoch, number and salt."""
+    content = {
+        "action": action.value,
+        "actor": actor.as_json(),
+        "at": at.isoformat(timespec="microseconds"),
+        "attempt": str(subject.attempt_uuid or ""),
+        "details": details,
+        "job": subject.job_id,
+        "organization": {"name": organization.name, "slug": organization.slug} if organization else {},
+        "outcome": outcome.value,
+        "request": str(subject.request_uuid or ""),
+        "sandbox": subject.sandbox.name if subject.sandbox else "",
+        "sentence": one_line(sentence),
+    }
+    plain: dict[str, Any] = _plain(content)
+    return plain
+
+
 def record(
     *,
     actor: Actor,
@@ -55,40 +84,11 @@ def record(
     sandbox = subject.sandbox
     organization = subject.organization or (sandbox.organization if sandbox else None)
     at = timezone.now()
-    content = {
-        "action": action.value,
-        "actor": actor.as_json(),
-        "at": at.isoformat(timespec="microseconds"),
-        "attempt": str(subject.attempt_uuid or ""),
-        "details": details or {},
-        "job": subject.job_id,
-        "organization": {"name": organization.name, "slug": organization.slug} if organization else {},
-        "outcome": outcome.value,
-        "request": str(subject.request_uuid or ""),
-        "sandbox": sandbox.name if sandbox else "",
-        "sentence": one_line(sentence),
-    }
-    content = _plain(content)
-    with transaction.atomic():
-        event, text = append(content)
-        EventContent(
-            event=event,
-            text=text,
-            at=at,
-            actor_kind=actor.kind,
-            actor_id=actor.id[:60],
-            actor_name=actor.name[:150],
-            action=action,
-            outcome=outcome,
-            sentence=content["sentence"],
-            organization=organization,
-            organization_name=organization.name if organization else "",
-            sandbox=sandbox,
-            sandbox_name=sandbox.name if sandbox else "",
-            job_id=content["job"][:200],
-            request_uuid=subject.request_uuid,
-            attempt_uuid=subject.attempt_uuid,
-            correlation_id=actor.correlation_id[:64],
-            address=actor.address[:45],
-        ).save()
-    return event
+    content = _content(actor, action, outcome, sentence, subject, organization, details or {}, at)
+    # No savepoint: without its event the change must not stay, so a failure here is one of the whole transaction.
+    with transaction.atomic(savepoint=False):
+        return append(
+            content,
+            organization_id=organization.pk if organization else None,
+            sandbox_id=sandbox.pk if sandbox else None,
+        )

@@ -4,7 +4,9 @@ Row triggers don't stop PostgreSQL's TRUNCATE, so a statement trigger does; SQLi
 DELETE triggers, so a BEFORE INSERT trigger refuses an existing key.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Tags, register
@@ -18,10 +20,21 @@ EVENT, CONTENT, EXPIRY, HEAD = (
     "segadmin_chainhead",
 )
 CHECKPOINT, AMENDMENT, HOLD = "segadmin_checkpoint", "segadmin_amendment", "segadmin_hold"
-TABLES = (EVENT, CONTENT, EXPIRY, HEAD, CHECKPOINT, AMENDMENT, HOLD)
-KEYS = {HEAD: "id", AMENDMENT: "id", HOLD: "id", CHECKPOINT: "number"}
+SIGNING_KEY = "segadmin_signingkey"
+_to_be_installed: ContextVar[bool] = ContextVar("to_be_installed", default=False)
+TABLES = (EVENT, CONTENT, EXPIRY, HEAD, CHECKPOINT, AMENDMENT, HOLD, SIGNING_KEY)
+KEYS = {HEAD: "id", AMENDMENT: "id", HOLD: "id", CHECKPOINT: "number", SIGNING_KEY: "key_id"}
 REFUSAL = "The record of segadmin can not be changed or deleted."
 _EXPIRED = f"EXISTS (SELECT 1 FROM {EXPIRY} WHERE seq = OLD.seq)"  # noqa: S608 - constants only
+_HELD = (
+    f"EXISTS (SELECT 1 FROM {HOLD} h WHERE h.move = 'place' "  # noqa: S608 - constants only
+    f"AND NOT EXISTS (SELECT 1 FROM {HOLD} r WHERE r.places_id = h.id) AND ("
+    "(h.kind = 'person' AND h.person = OLD.actor_name) "
+    "OR (h.kind = 'period' AND OLD.at >= h.from_at AND OLD.at < h.until_at) "
+    "OR (h.kind = 'job' AND (h.request_uuid = OLD.request_uuid OR (h.organization_id = OLD.organization_id "
+    "AND h.sandbox_name = OLD.sandbox_name AND h.job_id = OLD.job_id)))))"
+)
+_MAY_GO = f"({_EXPIRED} AND NOT {_HELD})"
 _STEP = "NEW.id = OLD.id AND ((NEW.epoch = OLD.epoch AND NEW.seq = OLD.seq + 1) OR NEW.epoch > OLD.epoch)"
 
 
@@ -31,7 +44,7 @@ def _sqlite() -> dict[str, str]:
     for table in TABLES:
         key = KEYS.get(table, "seq")
         update = f" WHEN NOT ({_STEP})" if table == HEAD else ""
-        delete = f" WHEN NOT {_EXPIRED}" if table == CONTENT else ""
+        delete = f" WHEN NOT {_MAY_GO}" if table == CONTENT else ""
         exists = f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {key} = NEW.{key})"  # noqa: S608 - constants only
         made[f"{table}_no_update"] = f"BEFORE UPDATE ON {table} FOR EACH ROW{update} BEGIN {refuse}"
         made[f"{table}_no_delete"] = f"BEFORE DELETE ON {table} FOR EACH ROW{delete} BEGIN {refuse}"
@@ -56,7 +69,7 @@ CREATE OR REPLACE FUNCTION segadmin_refuse() RETURNS trigger LANGUAGE plpgsql AS
 BEGIN RAISE EXCEPTION '{REFUSAL}' USING ERRCODE = 'insufficient_privilege'; END $body$;
 CREATE OR REPLACE FUNCTION segadmin_refuse_unexpired() RETURNS trigger LANGUAGE plpgsql AS $body$
 BEGIN
-  IF {_EXPIRED} THEN RETURN OLD; END IF;
+  IF {_MAY_GO} THEN RETURN OLD; END IF;
   RAISE EXCEPTION '{REFUSAL}' USING ERRCODE = 'insufficient_privilege';
 END $body$;
 """
@@ -106,11 +119,21 @@ def install_after_migrate(*, using: str, **_kwargs: Any) -> None:
         install(connection)
 
 
+@contextmanager
+def to_be_installed() -> Iterator[None]:
+    """The check is silent meanwhile: `migrate` is about to renew every trigger, also those of an earlier version."""
+    token = _to_be_installed.set(True)
+    try:
+        yield
+    finally:
+        _to_be_installed.reset(token)
+
+
 @register(Tags.database)
 def record_triggers(*, databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
     """segadmin.E001: the triggers that protect the record are all in place (`migrate`, `check --database default`)."""
     found: list[CheckMessage] = []
-    for alias in databases or ():
+    for alias in () if _to_be_installed.get() else databases or ():
         connection = connections[alias]
         tables = set(connection.introspection.table_names())
         if set(TABLES) <= tables and (gone := missing(connection)):

@@ -1,12 +1,80 @@
-from typing import Any
+"""The record: the list of events, and one event's own page. Reading only."""
 
-from django.http import HttpRequest, HttpResponse
+from dataclasses import replace
+
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from segadmin import access
+from segadmin.forms.search import query as line_query
+from segadmin.queries import audit, completeness, search
+from segadmin.views.search import RecordSearch, bar, record_chips, record_search, viewed, written
 
 
-def event_list(request: HttpRequest, **kwargs: Any) -> HttpResponse:
-    return HttpResponse(status=501)
+def scope_of(request: HttpRequest) -> audit.Scope:
+    """What the person may read; files of the record have the same."""
+    user = access.current(request)
+    whole = bool(access.roles_in(user, None) & access.MAY_READ_RECORD)
+    return audit.Scope(list(access.visible_organizations(user, access.MAY_READ_RECORD)), whole)
 
 
-def event_page(request: HttpRequest, **kwargs: Any) -> HttpResponse:
-    return HttpResponse(status=501)
+def form_of(query: QueryDict, scope: audit.Scope) -> RecordSearch:
+    """The line and the menus of an address, checked; files of the record have the same."""
+    return record_search(query, scope)
 
+
+def filters_of(form: RecordSearch) -> audit.Filters:
+    """Of a form without faults."""
+    chosen, narrowed = form.cleaned_data, form.narrowed
+    return audit.Filters(
+        organizations=form.chosen_organizations,
+        no_organization=form.no_organization,
+        sandboxes=narrowed.sandboxes,
+        persons=chosen["person"],
+        actions=chosen["action"],
+        outcomes=chosen["outcome"],
+        from_at=narrowed.from_at,
+        to_at=narrowed.to_at,
+        also=narrowed.also,
+        sought=narrowed.sought,
+    )
+
+
+def _page(form: RecordSearch, scope: audit.Scope) -> audit.EventPage:
+    # A filter that can't be applied shows nothing: showing everything would pass for an answer.
+    if not form.is_valid():
+        return audit.EventPage((), None)
+    filters = filters_of(form)
+    if form.since is not None:
+        filters = replace(filters, from_at=search.start_of(form.since))
+    return audit.page(scope, filters, after=form.cleaned_data["after"])
+
+
+@require_safe
+def event_list(request: HttpRequest) -> HttpResponse:
+    access.anywhere(request, needs=access.MAY_READ_RECORD)
+    scope = scope_of(request)
+    form = form_of(request.GET, scope)
+    if answer := written(request, form.line):
+        return answer
+    page, line = _page(form, scope), form.line.text
+    context = {"form": form, "page": page, "scope": scope, "chips": record_chips(form)}
+    context["completeness"] = completeness.line(scope.organizations)
+    context["is_older"] = not (page.rows or line or form.errors) and audit.page(scope, filters_of(form), size=1).rows
+    if page.next_after is not None:
+        context["next_url"] = f"?{line_query(line, after=str(page.next_after))}"
+    if request.GET.get("after"):
+        context["newest_url"] = f"?{line_query(line)}"
+    response = render(request, "audit/list.html", context | bar(request, "audit", form, scope))
+    viewed(request, scope.organizations, whole=scope.whole)
+    return response
+
+
+@require_safe
+def event_page(request: HttpRequest, seq: int) -> HttpResponse:
+    event = access.event(request, seq)
+    response = render(request, "audit/event.html", {"story": audit.story(event)})
+    scope = scope_of(request)
+    viewed(request, scope.organizations, whole=scope.whole)
+    return response

@@ -1,5 +1,9 @@
 """Error pages: plain sentences with the request's id, and nothing of the fault itself."""
 
+import sys
+
+from django.contrib.auth.decorators import login_not_required
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -7,6 +11,12 @@ from django.shortcuts import render
 def _page(request: HttpRequest, status: int, reason: str = "", template: str = "") -> HttpResponse:
     context = {"request_id": getattr(request, "id", ""), "reason": reason}
     return render(request, template or f"{status}.html", context, status=status)
+
+
+@login_not_required
+def closed(request: HttpRequest) -> HttpResponse:
+    """For addresses of allauth that this product does not have."""
+    return _page(request, 404)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
@@ -22,6 +32,10 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # no
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    """Also for faults before the view, such as a session that the database does not give: those are 503."""
+    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        request.without_database = True  # type: ignore[attr-defined]  # see middleware.database_unavailable
+        return _page(request, 503)
     return _page(request, 500)
 
 

@@ -1,0 +1,208 @@
+"""One event's own page: everything it says, its proof, its siblings; and a tombstone once its content has expired."""
+
+import json
+import uuid
+from datetime import UTC, datetime
+from html import unescape
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from segadmin.audit import Actor, Subject, record
+from segadmin.audit.triggers import CONTENT, install
+from segadmin.models import Action, ContentExpiry, Event, EventContent, Job, Outcome, Sandbox, State, User
+from tests.conftest import signed_in
+
+pytestmark = pytest.mark.django_db
+
+PERSON = Actor(
+    kind="person",
+    name="operator",
+    id="7",
+    roles=("operator",),
+    signed_in="password",
+    address="10.20.4.17",
+    correlation_id="7f31bb20",
+)
+
+
+def write(subject: Subject, sentence: str = "cancelled 24102", outcome: Outcome = Outcome.SUCCEEDED) -> Event:
+    return record(
+        actor=PERSON,
+        action=Action.EXPORT_CANCEL,
+        outcome=outcome,
+        sentence=sentence,
+        subject=subject,
+        details={"reason": "wrong dataset"},
+    )
+
+
+@pytest.fixture
+def event(prod: Sandbox) -> Event:
+    return write(Subject(sandbox=prod, job_id="24102"))
+
+
+def page(client: Client, seq: int) -> str:
+    response = client.get(f"/audit/{seq}/")
+    assert response.status_code == 200
+    return unescape(response.content.decode())
+
+
+# -- who may read -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("auditor", 200),
+        ("admin", 200),
+        ("root", 200),
+        ("viewer", 403),
+        ("operator", 403),
+        ("approver", 403),
+        ("stranger", 404),
+    ],
+)
+def test_who_may_read_it(request: pytest.FixtureRequest, event: Event, name: str, status: int) -> None:
+    client = signed_in(request.getfixturevalue(name))
+    assert client.get(f"/audit/{event.seq}/").status_code == status
+    refusals = EventContent.objects.filter(action=Action.ACCESS_REFUSED, actor_name=name)
+    assert refusals.count() == (0 if status == 200 else 1)
+
+
+@pytest.mark.parametrize(("name", "status"), [("auditor", 403), ("viewer", 403), ("root", 200)])
+def test_an_event_of_no_org_is_for_the_whole_installation(
+    request: pytest.FixtureRequest, name: str, status: int
+) -> None:
+    sign_in = record(actor=PERSON, action=Action.SIGN_IN, sentence="signed in with password")
+    assert signed_in(request.getfixturevalue(name)).get(f"/audit/{sign_in.seq}/").status_code == status
+
+
+def test_signed_out_goes_to_sign_in(event: Event) -> None:
+    address = f"/audit/{event.seq}/"
+    assert Client().get(address).headers["Location"] == f"/accounts/login/?next={address}"
+
+
+def test_only_get(auditor: User, event: Event) -> None:
+    client = signed_in(auditor)
+    for method in ("post", "put", "patch", "delete"):
+        assert getattr(client, method)(f"/audit/{event.seq}/").status_code == 405
+
+
+@pytest.mark.parametrize("seq", ["0", "999", str(10**30)])
+def test_a_record_that_does_not_exist_is_404(root: User, event: Event, seq: str) -> None:
+    assert signed_in(root).get(f"/audit/{seq}/").status_code == 404
+
+
+# -- what it says -----------------------------------------------------------------------------------------------------
+
+
+def test_everything_is_told(auditor: User, prod: Sandbox, event: Event) -> None:
+    now = datetime.now(UTC)
+    Job.objects.create(
+        sandbox=prod,
+        job_id="24102",
+        state=State.CANCELLED,
+        sort_at=now,
+        first_seen_at=now,
+        last_seen_at=now,
+        changed_at=now,
+    )
+    text = page(signed_in(auditor), event.seq)
+    content = EventContent.objects.get(event=event)
+    for words in (
+        "<b>operator</b> cancelled 24102",
+        "then operator",
+        "10.20.4.17",
+        "?request=7f31bb20",
+        "wrong dataset",
+        event.digest[:-5],
+        event.chain[:-5],
+        "fits the digest",
+        "no outside witness",
+        'href="/orgs/acme/prod/jobs/24102/"',
+        'class="is-prod"',
+        content.text,
+        json.dumps(json.loads(content.text), indent=2, ensure_ascii=False, sort_keys=True),
+    ):
+        assert words in text
+    assert "unbroken" not in text
+
+
+def test_the_first_record_follows_nothing_and_the_next_one_the_first(auditor: User, prod: Sandbox) -> None:
+    first, second = (write(Subject(sandbox=prod)) for _n in range(2))
+    assert "this is the first record" in page(signed_in(auditor), first.seq)
+    assert f"record {first.seq}</dd>" in page(signed_in(auditor), second.seq)
+
+
+def test_a_remote_change_shows_its_events_from_intent_to_outcome(auditor: User, prod: Sandbox) -> None:
+    subject = Subject(sandbox=prod, job_id="24102", attempt_uuid=uuid.uuid4())
+    asked = write(subject, "asked to cancel 24102", Outcome.REQUESTED)
+    other = write(Subject(sandbox=prod, job_id="24102", attempt_uuid=uuid.uuid4()), "another cancel")
+    lost = write(subject, "cancelled 24102, answer lost", Outcome.UNKNOWN)
+    for seq in (asked.seq, lost.seq):
+        text = page(signed_in(auditor), seq)
+        assert text.index("asked to cancel 24102</td>") < text.index("cancelled 24102, answer lost</td>")
+        assert "another cancel" not in text
+    assert "The same change at Adobe" not in page(signed_in(auditor), other.seq)
+
+
+def test_a_create_is_joined_by_its_request(auditor: User, prod: Sandbox) -> None:
+    attempt, wish = uuid.uuid4(), uuid.uuid4()
+    asked = write(Subject(sandbox=prod, attempt_uuid=attempt, request_uuid=wish), "asked to export")
+    made = write(Subject(sandbox=prod, attempt_uuid=attempt, request_uuid=wish, job_id="24127"), "created 24127")
+    text = page(signed_in(auditor), made.seq)
+    assert f'href="/audit/{asked.seq}/"' in text
+    assert f'href="/orgs/acme/prod/requests/{wish}/"' in text
+
+
+def test_an_altered_text_is_told(auditor: User, event: Event) -> None:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(f"DROP TRIGGER {CONTENT}_no_update ON {CONTENT}")
+        else:
+            cursor.execute(f"DROP TRIGGER {CONTENT}_no_update")
+        cursor.execute(f"UPDATE {CONTENT} SET text = 'no JSON at all' WHERE seq = %s", [event.seq])  # noqa: S608
+    install(connection)
+    text = page(signed_in(auditor), event.seq)
+    assert "does not fit the digest" in text
+    assert "no JSON at all" in text
+    assert "10.20.4.17" in page(signed_in(auditor), event.seq)
+
+
+def test_expired_content_leaves_a_tombstone(root: User, auditor: User, event: Event) -> None:
+    ContentExpiry(seq=event.seq, at="2026-06-01T00:00:00Z", reason="sign-ins are kept 12 months").save()
+    with connection.cursor() as cursor:
+        cursor.execute(f"DELETE FROM {CONTENT} WHERE seq = %s", [event.seq])  # noqa: S608
+    text = page(signed_in(root), event.seq)
+    assert "has expired" in text
+    assert "sign-ins are kept 12 months" in text
+    assert "1 June 2026" in text
+    assert event.digest[:-5] in text
+    assert "wrong dataset" not in text
+    # Whose org it was is gone with the content.
+    assert signed_in(auditor).get(f"/audit/{event.seq}/").status_code == 403
+
+
+def test_content_that_went_without_an_expiry_is_an_alarm(root: User, event: Event) -> None:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(f"DROP TRIGGER {CONTENT}_no_delete ON {CONTENT}")
+        else:
+            cursor.execute(f"DROP TRIGGER {CONTENT}_no_delete")
+        cursor.execute(f"DELETE FROM {CONTENT} WHERE seq = %s", [event.seq])  # noqa: S608
+    install(connection)
+    assert "no expiry covers it" in page(signed_in(root), event.seq)
+
+
+def test_text_from_outside_is_escaped(auditor: User, prod: Sandbox) -> None:
+    nasty = "<script>alert(1)</script>"
+    event = record(
+        actor=Actor(kind="person", name=nasty, signed_in=nasty, address=nasty, correlation_id=nasty),
+        action=Action.EXPORT_CANCEL,
+        sentence=nasty,
+        subject=Subject(sandbox=prod, job_id=nasty),
+        details={nasty: nasty, "before": {nasty: nasty}, "after": {}},
+    )
+    assert nasty not in signed_in(auditor).get(f"/audit/{event.seq}/").content.decode()
