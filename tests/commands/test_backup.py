@@ -113,6 +113,9 @@ def test_a_backup_during_writes_is_whole_and_comes_back_in_a_new_epoch(place: Pl
     assert after["epoch"] == 2
     assert int(str(after["seq"])) > int(str(before["seq"]))
     assert place.manage("verify_audit").returncode == 0
+    told_on_record = place.done("export_audit", "--format", "jsonl")
+    for action in ("backup.made", "record.epoch", "backup.restored"):
+        assert f'"action":"{action}"' in told_on_record
 
 
 def test_the_wrong_key_fails_closed_with_a_clear_message(place: Place, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Browser, Demo, descendants, eventually, is_running
+from tests.processes import Browser, Demo, children, command_of, descendants, eventually, is_running
 
 ROLES = ("admin", "operator", "approver", "auditor", "viewer")
 
@@ -94,21 +94,11 @@ def test_a_killed_parent_takes_everything_along(demo: Demo) -> None:
 @pytest.mark.parametrize("name", ["emulator", "sync", "serve"])
 def test_a_child_that_dies_ends_all_and_is_named(demo: Demo, name: str) -> None:
     started = descendants(demo.process.pid)
-    main = descendants_of_first_level(demo.process.pid)
-    os.kill(main[name], signal.SIGKILL)
+    (child,) = [pid for pid in children(demo.process.pid) if name in command_of(pid)]
+    os.kill(child, signal.SIGKILL)
     assert demo.ended() == 1
     assert f"{'web' if name == 'serve' else name} ended by signal 9" in demo.text
     eventually(lambda: not any(map(is_running, started)), "the end of all children", 40)
-
-
-def descendants_of_first_level(parent: int) -> dict[str, int]:
-    """Management command -> process id, of the direct children."""
-    found = {}
-    for pid in descendants(parent):
-        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-        if "--parent" in words and words[words.index("--parent") + 1] == str(parent):
-            found.setdefault(words[2], pid)
-    return found
 
 
 def test_a_taken_port_is_said_in_a_sentence(tmp_path: Path) -> None:

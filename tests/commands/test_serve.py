@@ -19,7 +19,17 @@ from pytest_django import DjangoDbBlocker
 from segadmin.emulator.server import Emulator
 from segadmin.management.commands import serve
 from segadmin.processes import free_port
-from tests.processes import Browser, Program, clean_environment, descendants, eventually, is_running, manage
+from tests.processes import (
+    Browser,
+    Program,
+    children,
+    clean_environment,
+    command_of,
+    descendants,
+    eventually,
+    is_running,
+    manage,
+)
 
 GRACE = serve.GRACE_SECONDS + 10
 
@@ -107,7 +117,7 @@ def test_no_worker_outlives_a_killed_server(env: dict[str, str]) -> None:
 def test_with_sync_the_mirror_runs_beside_it_and_is_started_again(env: dict[str, str]) -> None:
     with Served(env, "--with-sync") as both:
         both.line(r"^sync runs\.$")
-        (mirror,) = [pid for pid in descendants(both.process.pid) if is_command(pid, "sync")]
+        (mirror,) = [pid for pid in children(both.process.pid) if "sync" in command_of(pid)]
         os.kill(mirror, signal.SIGKILL)
         both.line(r"sync starts again in 1 s\.")
         eventually(lambda: both.lines.count("sync runs.") == 2, "another sync")
@@ -123,10 +133,6 @@ def test_with_sync_a_killed_parent_takes_both_along(env: dict[str, str]) -> None
         assert len(started) >= 3
         both.process.kill()
         eventually(lambda: not any(map(is_running, started)), "the end of all", GRACE)
-
-
-def is_command(pid: int, name: str) -> bool:
-    return name in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
 
 
 @pytest.fixture
