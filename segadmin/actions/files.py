@@ -1,0 +1,258 @@
+"""Files that leave: begun with an event and a receipt, counted and hashed while they stream, ended with an event.
+
+A receipt says which filter, zone, newest record, host and version a file was made with, and when it ended how many rows
+and which SHA-256 it had. A file that broke off keeps its receipt, without a hash.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from segadmin import crypto
+from segadmin.actions.refusals import NotDone
+from segadmin.actions.storable import storable
+from segadmin.audit import Actor, Subject, checkpoints, record
+from segadmin.audit.chain import locked_head
+from segadmin.audit.receipts import ALPHABET
+from segadmin.models import Action, FileReceipt, Organization, Outcome
+from segadmin.queries.cells import utc, visible_json
+from segadmin.queries.files import Part
+
+log = logging.getLogger("segadmin.record")
+FILES_AN_HOUR = 60
+# A download whose end nobody told (a killed process) blocks its person for so long.
+BUSY_FOR = timedelta(minutes=15)
+VERSION = f"segadmin {version('segadmin')}"
+_MAIL = re.compile(r"[^\s\"',;:<>()]+@[^\s\"',;<>()]+\.[^\s\"',;<>()]+")
+NOT_KEPT = "(e-mail address, not kept)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What file is asked for. `organizations` are those whose rows may be in it; `whole`: also rows of no org.
+
+    `chosen` is the filter as in the address, `from_at` and `to_at` what it makes of the period, in `zone`.
+    """
+
+    what: str  # audit or register
+    kind: FileReceipt.Kind
+    organizations: Sequence[Organization]
+    whole: bool
+    chosen: dict[str, list[str]] = field(default_factory=dict)
+    from_at: datetime | None = None
+    to_at: datetime | None = None
+    zone: str = "UTC"
+
+    @property
+    def subject(self) -> Subject:
+        """The one org that it is about; else none."""
+        alone = len(self.organizations) == 1 and not self.whole
+        return Subject(organization=self.organizations[0] if alone else None)
+
+    def as_json(self) -> dict[str, Any]:
+        """Without anything that looks like an e-mail address: what somebody searched for is not kept."""
+        chosen = {name: [_MAIL.sub(NOT_KEPT, value) for value in values] for name, values in self.chosen.items()}
+        told: dict[str, Any] = storable(
+            {
+                "chosen": chosen,
+                "from": utc(self.from_at),
+                "before": utc(self.to_at),
+                "organizations": [organization.slug for organization in self.organizations],
+                "whole": self.whole,
+            }
+        )
+        return told
+
+
+def begin(*, actor: Actor, order: Order) -> FileReceipt:
+    """Put the wish on record, make a checkpoint, and give the receipt. Raises NotDone when a limit is reached."""
+    with transaction.atomic():
+        head = locked_head()  # so that of two requests of one person one comes first
+        _within_limits(actor)
+        receipt = FileReceipt(
+            code=_new_code(),
+            kind=order.kind,
+            what=order.what,
+            at=timezone.now(),
+            by=actor.name[:150],
+            filter={**order.as_json(), "host": settings.PUBLIC_URL, "actor": actor.kind},
+            zone=order.zone,
+            cut_off=head.seq,
+            version=VERSION[:40],
+        )
+        event = record(
+            actor=actor,
+            action=Action.RECORD_EXPORTED,
+            outcome=Outcome.REQUESTED,
+            sentence=f"asked for {_words(receipt)}",
+            subject=order.subject,
+            details=_details(receipt),
+        )
+        checkpoint = _checkpoint(actor)
+        receipt.filter |= {"event": event.seq, "checkpoint": checkpoint}
+        receipt.save()
+    return receipt
+
+
+def _new_code() -> str:
+    letters = "".join(secrets.choice(ALPHABET) for _letter in range(12))
+    return "-".join(letters[at : at + 4] for at in (0, 4, 8))
+
+
+def _within_limits(actor: Actor) -> None:
+    if actor.kind != "person":
+        return
+    now = timezone.now()
+    mine = FileReceipt.objects.filter(by=actor.name[:150])
+    if mine.filter(finished_at=None, at__gt=now - BUSY_FOR).exists():
+        raise NotDone(
+            "Another file of yours is still on its way. One at a time: wait until it is there, or at most "
+            f"{BUSY_FOR.seconds // 60} minutes if it broke off without a word."
+        )
+    if mine.filter(at__gt=now - timedelta(hours=1)).count() >= FILES_AN_HOUR:
+        raise NotDone(f"You have taken {FILES_AN_HOUR} files within an hour. Wait a little.")
+
+
+def _checkpoint(actor: Actor) -> int | None:
+    """The number of the checkpoint that covers the wish; None where the key can't be used, which is logged."""
+    try:
+        made = checkpoints.make(actor=actor)
+    except (OSError, crypto.SigningKeyBroken) as error:
+        log.error("No checkpoint for a file: %s", type(error).__name__)
+        return None
+    return made.number if made else None
+
+
+def _words(receipt: FileReceipt) -> str:
+    noun = {"audit": "the record", "register": "the register", "answers": "an answer"}.get(receipt.what, receipt.what)
+    if receipt.kind == FileReceipt.Kind.EVIDENCE:
+        return f"an evidence pack (file {receipt.code})"
+    return f"{noun} as {FileReceipt.Kind(receipt.kind).label} (file {receipt.code})"
+
+
+def _details(receipt: FileReceipt) -> dict[str, Any]:
+    told = {name: value for name, value in receipt.filter.items() if name not in ("event", "checkpoint")}
+    return {
+        "file": receipt.code,
+        "what": receipt.what,
+        "kind": receipt.kind,
+        "filter": told,
+        "zone": receipt.zone,
+        "cut_off": receipt.cut_off,
+        "version": receipt.version,
+    }
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What a file came to; `more` goes into its last event too."""
+
+    rows: int
+    size: int
+    sha256: str
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+def finish(*, actor: Actor, receipt: FileReceipt, subject: Subject, sent: Sent) -> bool:
+    """Close the receipt with what was sent, with its event. False: it was closed before."""
+    values: dict[str, Any] = {"rows": sent.rows, "size": sent.size, "sha256": sent.sha256}
+    with transaction.atomic():
+        if not _close(receipt, values):
+            return False
+        record(
+            actor=actor,
+            action=Action.RECORD_EXPORTED,
+            sentence=f"took {_words(receipt)}: {_rows(sent.rows)}",
+            subject=subject,
+            details={**_details(receipt), **values, **sent.more},
+        )
+    return True
+
+
+def break_off(*, actor: Actor, receipt: FileReceipt, subject: Subject, rows: int, size: int) -> bool:
+    """Close the receipt of a file that did not get to its end, with its event. False: it was closed before."""
+    with transaction.atomic():
+        if not _close(receipt, {"rows": rows, "size": size}):
+            return False
+        record(
+            actor=actor,
+            action=Action.RECORD_EXPORTED,
+            outcome=Outcome.FAILED,
+            sentence=f"did not get {_words(receipt)} to its end: it broke off after {_rows(rows)}",
+            subject=subject,
+            details={**_details(receipt), "rows": rows, "size": size},
+        )
+    return True
+
+
+def _rows(rows: int) -> str:
+    return "1 row" if rows == 1 else f"{rows:,} rows"
+
+
+def _close(receipt: FileReceipt, values: dict[str, Any]) -> bool:
+    values = {**values, "finished_at": timezone.now()}
+    if FileReceipt.objects.filter(pk=receipt.pk, finished_at=None).update(**values) != 1:
+        return False
+    for name, value in values.items():
+        setattr(receipt, name, value)
+    return True
+
+
+class Download:
+    """The bytes of a file, for a streaming response: counts and hashes them, and tells the end or the breaking off.
+
+    Reads nothing before the first byte is asked for. `close()` is called by the server however the response ends.
+    """
+
+    def __init__(self, *, actor: Actor, order: Order, source: Callable[[int], Iterable[Part]]) -> None:
+        """`source` gives the parts for a newest record. Raises NotDone when a limit is reached."""
+        self.actor, self.order = actor, order
+        self.receipt = begin(actor=actor, order=order)
+        self._parts = source(self.receipt.cut_off)
+        self._hash = hashlib.sha256()
+        self._rows = self._size = 0
+        self._over = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        for rows, data in self._parts:
+            self._rows += rows
+            yield self._counted(data)
+        if self.receipt.kind == FileReceipt.Kind.JSONL:
+            yield self._counted(self._last_line())
+        sent = Sent(self._rows, self._size, self._hash.hexdigest())
+        self._over = True
+        finish(actor=self.actor, receipt=self.receipt, subject=self.order.subject, sent=sent)
+
+    def _counted(self, data: bytes) -> bytes:
+        self._hash.update(data)
+        self._size += len(data)
+        return data
+
+    def _last_line(self) -> bytes:
+        """The receipt; the hash in it is of all lines before it, since it can't be in what it covers."""
+        told = {
+            **_details(self.receipt),
+            "at": utc(self.receipt.at),
+            "by": self.receipt.by,
+            "rows": self._rows,
+            "sha256_of_the_lines_before": self._hash.hexdigest(),
+        }
+        text = json.dumps({"receipt": told}, ensure_ascii=False, sort_keys=True)
+        return f"{visible_json(text)}\n".encode("utf-8", "replace")
+
+    def close(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        break_off(actor=self.actor, receipt=self.receipt, subject=self.order.subject, rows=self._rows, size=self._size)

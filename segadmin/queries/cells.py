@@ -1,0 +1,99 @@
+"""Cells of CSV files: safe in a spreadsheet, one line a row, and nothing that turns the reading direction.
+
+What is done to a text, and nothing else:
+- control characters, line and paragraph separators, and characters that turn the reading direction are written as
+  escapes that can be read: `\\n`, `\\t`, `\\u202e`;
+- a text that a spreadsheet would take for a formula (it begins with = + - @ or their wide forms, also after blanks,
+  quotes or apostrophes) gets an apostrophe in front. Without that apostrophe it is the text as it was.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+# Control characters; marks and overrides of the reading direction; blanks without width that could hide a formula's sign.
+_HIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]",
+)
+# The same but for what JSON escapes anyway.
+_TURNING = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+_FORMULA = re.compile(r"""[\s"'‘’“”`]*[=+\-@＝＋－＠﹢﹣﹦﹫−]""")
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match[0]
+    return _SHORT.get(character) or f"\\u{ord(character):04x}"
+
+
+def safe_cell(text: str) -> str:
+    """The text as a cell of a file that people may open in a spreadsheet."""
+    if text[:1].isalnum() and text.isprintable():  # almost all are, and this is the quickest way to know
+        return text
+    if _HIDDEN.search(text):
+        # Looked at before too: what spreadsheets skip in front of a formula is not there any more afterwards.
+        risky = _FORMULA.match(_HIDDEN.sub("", text)) is not None
+        text = _HIDDEN.sub(_escape, text)
+    else:
+        risky = _FORMULA.match(text) is not None
+    return f"'{text}" if risky else text
+
+
+def quoted(text: str) -> str:
+    """A safe cell as it stands in a line of CSV."""
+    return f'"{text.replace('"', '""')}"' if '"' in text or "," in text else text
+
+
+def written(text: str) -> str:
+    """Any text as it stands in a line of CSV."""
+    return quoted(safe_cell(text))
+
+
+# For what stands in many rows, such as names of people and places.
+often = lru_cache(maxsize=4096)(written)
+
+
+def visible_json(text: str) -> str:
+    """A JSON text that says the same, without characters that turn the reading direction or hide."""
+    return text if text.isascii() else _TURNING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def cell(value: Any) -> Any:
+    """A value as a cell: instants as UTC in ISO 8601, lists by semicolon, nothing for what is not known."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return value
+    if isinstance(value, datetime):
+        return utc(value)
+    if isinstance(value, list | tuple):
+        return safe_cell("; ".join(str(item) for item in value))
+    return safe_cell(str(value))
+
+
+def utc(moment: datetime | None) -> str:
+    """ISO 8601 in UTC with microseconds, `2026-07-01T08:30:00.000000Z`; empty for none."""
+    if moment is None:
+        return ""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+class Lines:
+    """Rows of cells, which have to be safe already, as bytes of a CSV file (RFC 4180, UTF-8)."""
+
+    def __init__(self) -> None:
+        self._buffer = io.StringIO(newline="")
+        self._write = csv.writer(self._buffer).writerows
+
+    def bytes_of(self, rows: Iterable[Sequence[Any]]) -> bytes:
+        self._write(rows)
+        data = self._buffer.getvalue().encode("utf-8", "replace")
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        return data
