@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Entry point. The version check comes first, in syntax that old Pythons parse too."""
+
 import os
 import sys
 
 if sys.version_info < (3, 12):
-    sys.exit("segadmin needs Python 3.12 or newer; this is %d.%d. Make the virtual environment with a newer one, "
-             "for example: python3.13 -m venv .venv" % sys.version_info[:2])
+    sys.exit(
+        "segadmin needs Python 3.12 or newer; this is %d.%d. Make the virtual environment with a newer one, "
+        "for example: python3.13 -m venv .venv" % sys.version_info[:2]
+    )
 
 
 def main():
@@ -13,8 +16,10 @@ def main():
     try:
         from django.core.management import execute_from_command_line
     except ImportError as error:
-        sys.exit("Django is not installed for this Python (%s). Run the set-up command of the README, and call "
-                 "manage.py with .venv/bin/python." % error)
+        sys.exit(
+            "Django is not installed for this Python (%s). Run the set-up command of the README, and call "
+            "manage.py with .venv/bin/python." % error
+        )
     from segadmin import environment
 
     environment.use_data_dir_of_command(sys.argv)

@@ -16,11 +16,15 @@ from segadmin.models import (
     Action,
     Event,
     EventContent,
+    Explanation,
+    ExportOutcome,
     ExportRequest,
+    Finding,
     Job,
     Membership,
     Organization,
     Outcome,
+    RegisterEntry,
     RequestState,
     Role,
     Sandbox,
@@ -33,7 +37,10 @@ MAY_CANCEL = frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN})
 MAY_CHECK = frozenset({Role.OPERATOR, Role.APPROVER, Role.AUDITOR, Role.ADMIN, Role.VIEWER})
 MAY_ADMINISTER = frozenset({Role.ADMIN})
 MAY_READ_RECORD = frozenset({Role.AUDITOR, Role.ADMIN})
+MAY_READ_REGISTER = frozenset({Role.AUDITOR, Role.APPROVER, Role.ADMIN})
 MAY_SEE_PEOPLE = frozenset({Role.AUDITOR, Role.ADMIN})
+MAY_EXPLAIN = frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN})
+MAY_SEE_FINDINGS = MAY_READ_RECORD | MAY_EXPLAIN
 # The same refusal of the same person is one event in this time.
 REFUSAL_ONCE_IN = timedelta(minutes=10)
 
@@ -96,12 +103,21 @@ def menu(user: User) -> list[str]:
     """Which main pages the person has."""
     roles = roles_anywhere(user)
     items = ["jobs"]
+    if roles & MAY_READ_REGISTER:
+        items.append("register")
     if roles & MAY_READ_RECORD:
         items.append("audit")
+    if roles & MAY_SEE_FINDINGS:
+        items.append("findings")
     items.append("organizations")
     if roles & MAY_SEE_PEOPLE:
         items.append("people")
     return items
+
+
+def front_page(user: User) -> str:
+    """The name of the page that the front door leads to: who does nothing but audit begins with the register."""
+    return "register" if roles_anywhere(user) == {Role.AUDITOR} else "jobs"
 
 
 def actor_of(request: HttpRequest, organization: Organization | None = None) -> Actor:
@@ -196,6 +212,24 @@ def event(request: HttpRequest, seq: int) -> Event:
     return found
 
 
+def register_entry(
+    request: HttpRequest, pk: int, *, needs: Iterable[Role] = MAY_READ_REGISTER, own: Iterable[Role] = MAY_CREATE
+) -> RegisterEntry:
+    """One row of the register: for those who may read it all, and with a role of `own` for who asked for the export."""
+    found = (
+        RegisterEntry.objects.select_related("sandbox__organization", "organization", "export_request")
+        .exclude(outcome=ExportOutcome.MERGED)
+        .filter(pk=pk)
+        .first()
+    )
+    if found is None:
+        raise Http404
+    asked = found.export_request
+    theirs = asked is not None and asked.author_id == current(request).pk
+    _authorise(request, found.organization, {*needs, *(own if theirs else ())}, found.sandbox)
+    return found
+
+
 def sandbox(request: HttpRequest, slug: str, name: str, *, needs: Iterable[Role] = ANY) -> Sandbox:
     found = Sandbox.objects.select_related("organization").filter(organization__slug=slug, name=name).first()
     if found is None:
@@ -232,6 +266,23 @@ def export_request(
     if found.state in private and found.author_id != current(request).pk:
         _on_record(request, found.sandbox.organization, found.sandbox, "another person's draft")
         raise Http404
+    return found
+
+
+def finding(request: HttpRequest, pk: int, *, needs: Iterable[Role] = MAY_SEE_FINDINGS) -> Finding:
+    rows = Finding.objects.select_related("organization", "sandbox__organization", "job", "explanation")
+    found = rows.filter(pk=pk).first()
+    if found is None:
+        raise Http404
+    _authorise(request, found.organization, needs, found.sandbox)
+    return found
+
+
+def explanation(request: HttpRequest, pk: int, *, needs: Iterable[Role] = MAY_SEE_FINDINGS) -> Explanation:
+    found = Explanation.objects.select_related("organization", "sandbox__organization").filter(pk=pk).first()
+    if found is None:
+        raise Http404
+    _authorise(request, found.organization, needs, found.sandbox)
     return found
 
 

@@ -10,22 +10,26 @@ from django.http import HttpRequest
 from django.http.request import split_domain_port
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.functional import Promise
+from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
 from segadmin import access
 from segadmin.models import User
+from segadmin.queries import proof, retention
 from segadmin.queries.health import mirror_age
 from segadmin.templatetags.segadmin import zone_word
 
 VERSION = version("segadmin")
 # Addresses that belong to an entry of the menu without standing under its own.
-ALSO_UNDER = {"jobs": ("/orgs/", "/drafts/")}
+ALSO_UNDER = {"jobs": ("/orgs/", "/drafts/"), "audit": ("/files/", "/completeness/"), "findings": ("/explanations/",)}
+# Pages whose foot carries a receipt of the record.
+OF_RECORD = ("/audit/", "/register/", "/files/", "/answers/", "/completeness/", "/findings/", "/retention/")
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 MENU_LABELS: dict[str, Promise] = {
     "jobs": _("Jobs"),
     "register": _("Register"),
     "audit": _("Audit"),
+    "findings": _("Findings"),
     "organizations": _("Organizations"),
     "people": _("People"),
 }
@@ -68,8 +72,17 @@ def _personal(request: HttpRequest) -> dict[str, object]:
         "roles_text": ", ".join(sorted(str(role.label) for role in access.roles_anywhere(user))),
         "idle_seconds": settings.IDLE_SECONDS,
         "mirror": mirror_age(),
+        "retention_text": retention.sentence(),
         "last_sign_in_at": _previous_sign_in(request),
+        **_of_record(request),
     }
+
+
+def _of_record(request: HttpRequest) -> dict[str, object]:
+    """On pages of the record: its newest receipt, and what is proven. Read only where a template asks for it."""
+    if not request.path.startswith(OF_RECORD):
+        return {}
+    return {"receipt": SimpleLazyObject(proof.receipt), "proof_banner": SimpleLazyObject(proof.banner)}
 
 
 def _nav(request: HttpRequest, keys: list[str]) -> list[NavItem]:

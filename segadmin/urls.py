@@ -1,14 +1,33 @@
 """Every address of segadmin. The names in the README's list are a contract."""
 
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 
-from segadmin.views import audit, errors, health, jobs, organizations, people, requests, shell
+from segadmin.views import (
+    audit,
+    completeness,
+    errors,
+    files,
+    findings,
+    health,
+    jobs,
+    organizations,
+    people,
+    personal_data,
+    proof,
+    register,
+    requests,
+    retention,
+    saved_views,
+    shell,
+)
 
 SANDBOX = "orgs/<slug:slug>/<str:sandbox_name>/"
 ORGANIZATION = "organizations/<slug:slug>/"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", shell.home, name="home"),
+    # People get no mail from here: an administrator gives a new password.
+    re_path("^accounts/(?:password/reset|email|confirm-email|login/code)/", errors.closed, name="closed"),
     path("accounts/", include("allauth.urls")),
     path("zone/", shell.set_zone, name="set_zone"),
     path("stay/", shell.stay, name="stay"),
@@ -27,8 +46,42 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{SANDBOX}jobs/<path:job_id>/batches/", jobs.batch_checked, name="job_batch_checked"),
     path(f"{SANDBOX}jobs/<path:job_id>/", jobs.job_page, name="job"),
     path("drafts/", requests.drafts, name="drafts"),
+    path("register/", register.register_list, name="register"),
+    path("register/<int:pk>/", register.entry_page, name="register_entry"),
+    path("register/<int:pk>/amend/", register.amend, name="register_amend"),
     path("audit/", audit.event_list, name="audit"),
+    path("retention/", retention.page, name="retention"),
+    path("retention/holds/new/", retention.hold, name="hold_place"),
+    path("retention/holds/<int:pk>/release/", retention.release, name="hold_release"),
     path("audit/<int:seq>/", audit.event_page, name="event"),
+    path("completeness/", completeness.page, name="completeness"),
+    path("completeness/rows/", completeness.rows, name="completeness_rows"),
+    path("findings/", findings.finding_list, name="findings"),
+    path("findings/<int:finding_pk>/", findings.page, name="finding"),
+    path("findings/<int:finding_pk>/check/", findings.check, name="finding_check"),
+    path("findings/<int:finding_pk>/explanation/", findings.new_explanation, name="explanation_new"),
+    path("explanations/", findings.explanation_list, name="explanations"),
+    path("explanations/<int:explanation_pk>/", findings.explanation_page, name="explanation"),
+    path("explanations/<int:explanation_pk>/check/", findings.check_explanation, name="explanation_check"),
+    path("explanations/<int:explanation_pk>/end/", findings.end_explanation, name="explanation_end"),
+    path("audit/proof/", proof.page, name="proof"),
+    path("audit/proof/check/", proof.check, name="proof_check"),
+    path("audit/proof/compare/", proof.compare, name="proof_compare"),
+    path("audit/proof/witness/", proof.witness, name="proof_witness"),
+    path("audit/proof/send/", proof.send, name="proof_send"),
+    path("audit/proof/key/", proof.key, name="proof_key"),
+    re_path(r"^audit/proof/(?P<name>checkpoints\.txt|public_keys\.txt|verifier\.py)$", proof.file, name="proof_file"),
+    path("audit/export.csv", files.audit_file, {"kind": "csv"}, name="audit_csv"),
+    path("audit/export.jsonl", files.audit_file, {"kind": "jsonl"}, name="audit_jsonl"),
+    path("audit/evidence/", files.evidence_pack, name="evidence"),
+    path("register/export.csv", files.register_file, {"kind": "csv"}, name="register_csv"),
+    path("register/export.jsonl", files.register_file, {"kind": "jsonl"}, name="register_jsonl"),
+    path("files/check/", files.check, name="files"),
+    path("files/<slug:code>/", files.receipt, name="file"),
+    path("files/<slug:code>/receipt.txt", files.receipt_text, name="file_receipt"),
+    path("views/", saved_views.view_list, name="saved_views"),
+    path("views/new/", saved_views.new, name="saved_view_new"),
+    path("views/<int:pk>/remove/", saved_views.remove, name="saved_view_remove"),
     path("organizations/", organizations.organization_list, name="organizations"),
     path("organizations/new/", organizations.add, name="organization_add"),
     path(ORGANIZATION, organizations.page, name="organization"),
@@ -37,6 +90,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{ORGANIZATION}test/", organizations.test_connection, name="connection_test"),
     path(f"{ORGANIZATION}sandboxes/", organizations.find_sandboxes, name="sandboxes_find"),
     path(f"{ORGANIZATION}sandboxes/<str:sandbox_name>/", organizations.sandbox, name="sandbox"),
+    path(f"{ORGANIZATION}personal-data/", personal_data.page, name="personal_data"),
     path(f"{ORGANIZATION}remove/", organizations.remove, name="organization_remove"),
     path("people/", people.person_list, name="people"),
     path("people/new/", people.add, name="person_add"),

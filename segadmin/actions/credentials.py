@@ -59,7 +59,8 @@ def set_credential(
 
 def _still_there(organization: Organization) -> None:
     """Hold the org's row, so that removing it and setting a secret can't cross."""
-    if not Organization.objects.select_for_update().filter(pk=organization.pk, retired_at=None).exists():
+    # `no_key`: events of others that name the org hold the head of the record, and must not wait for us meanwhile.
+    if not Organization.objects.select_for_update(no_key=True).filter(pk=organization.pk, retired_at=None).exists():
         raise NotDone(_("%(org)s was removed from segadmin.") % {"org": organization.name})
 
 

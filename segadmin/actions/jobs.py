@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from segadmin import aep, audit, connect
-from segadmin.actions import limits, mirror, register, settlement
+from segadmin.actions import completeness, limits, mirror, register, settlement
 from segadmin.actions.requests import answer_of, why_not
 from segadmin.actions.storable import storable
 from segadmin.audit import Actor, Subject
@@ -237,21 +237,8 @@ def read_newest(sandbox: Sandbox, *, by: str) -> None:
     if page.next_offset and not taken.known:
         Sandbox.objects.filter(pk=sandbox.pk).update(last_sweep_at=None, due_at=timezone.now())
         return
-    note_read(sandbox, read_at=read_at)
+    completeness.note_read(sandbox, read_at=read_at)
     settlement.settle_all(sandbox, read_at=read_at)
-
-
-def note_read(sandbox: Sandbox, **values: object) -> None:
-    """A list of this sandbox was read well."""
-    read_at = values.pop("read_at")
-    Sandbox.objects.filter(pk=sandbox.pk).update(
-        last_read_at=read_at,
-        failures=0,
-        failing_since_at=None,
-        last_error="",
-        last_error_request_id="",
-        **values,
-    )
 
 
 def note_unread(sandbox: Sandbox, error: aep.AEPError, **values: object) -> None:

@@ -106,10 +106,12 @@ def _resealed(done: Rotation, value: Any, whose: str) -> Any:
 
 def broken_secrets() -> list[str]:
     """Whose stored secret no key of ours opens; cached tokens don't count, since a new one takes their place."""
-    found = []
-    for row in Credential.objects.exclude(secret_sealed="").select_related("organization").order_by("pk"):
-        if not crypto.opens(row.secret_sealed, place=connect.SECRET_PLACE, row=row.uuid, org=row.organization.uuid):
-            found.append(f"the credential of {row.organization.slug}")
+    rows = Credential.objects.exclude(secret_sealed="").select_related("organization").order_by("pk")
+    found = [
+        f"the credential of {row.organization.slug}"
+        for row in rows
+        if not crypto.opens(row.secret_sealed, place=connect.SECRET_PLACE, row=row.uuid, org=row.organization.uuid)
+    ]
     for factor in Authenticator.objects.select_related("user").order_by("pk"):
         texts = sealed_texts(factor.data)
         if not all(crypto.opens(text, place=crypto.SECOND_FACTOR, row="", org="") for text in texts):

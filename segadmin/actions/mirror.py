@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from segadmin import aep
 from segadmin.actions import names as cached
+from segadmin.actions import register
 from segadmin.actions.storable import storable
 from segadmin.audit import Actor, Subject, record
 from segadmin.audit.chain import canonical
@@ -57,9 +58,11 @@ class LeaseLost(Exception):
 class Taken:
     """What one take-in did."""
 
+    # Rows that an earlier list showed. Jobs made here since then don't count: their neighbours may still be unread.
     known: int = 0
     new: list[Job] = field(default_factory=list)
     changed: list[Job] = field(default_factory=list)
+    returned: list[Job] = field(default_factory=list)
 
 
 def state_of(status: str) -> State:
@@ -68,8 +71,12 @@ def state_of(status: str) -> State:
 
 
 def hold(sandbox: Sandbox, lease: str | None = None) -> Sandbox:
-    """Lock the sandbox's row for this transaction; with a lease, only if it is still ours."""
-    rows = Sandbox.objects.select_for_update(of=("self",)).select_related("organization").filter(pk=sandbox.pk)
+    """Lock the sandbox's row for this transaction; with a lease, only if it is still ours.
+
+    Taken before any row of a job, everywhere. `no_key`: an event that names the sandbox must not wait for it.
+    """
+    rows = Sandbox.objects.select_for_update(of=("self",), no_key=True).select_related("organization")
+    rows = rows.filter(pk=sandbox.pk)
     if lease is not None:
         rows = rows.filter(lease_token=lease)
     held = rows.first()
@@ -95,18 +102,27 @@ def take_in(
         sandbox = hold(sandbox, lease)
         rows = Job.objects.filter(sandbox=sandbox, job_id__in=by_id).select_related("export_request")
         known = {row.job_id: row for row in rows}
-        taken.known = len(known)
+        taken.known = sum(not _made_here_since(sandbox.last_read_at, row) for row in known.values())
         fresh = [job for job_id, job in by_id.items() if job_id not in known]
         _add(sandbox, fresh, read_at, taken, Origin.HERE if ours else None)
         for job_id, row in known.items():
             _refresh(sandbox, row, by_id[job_id], read_at, taken)
         unchanged = [row.pk for row in known.values() if row not in taken.changed and row.last_seen_at < read_at]
         Job.objects.filter(pk__in=unchanged).update(last_seen_at=read_at)
+        # A job made by a send that is still under way gets its row when it is linked to the request.
+        register.refresh(jobs=[*([] if ours else taken.new), *taken.changed])
+        # Events come last: the head of the record is the last lock that a transaction takes.
+        for row in taken.returned:
+            _event(sandbox, row, Action.JOB_RETURNED, f"saw that Adobe lists {_title(row)} again")
         for row in taken.new:
             record_first_sight(sandbox, row)
         for row in taken.changed:
             _record_end(sandbox, row)
     return taken
+
+
+def _made_here_since(last_read_at: datetime | None, row: Job) -> bool:
+    return row.export_request_id is not None and last_read_at is not None and row.first_seen_at > last_read_at
 
 
 def values_of(seen: aep.ExportJob) -> dict[str, Any]:
@@ -150,6 +166,8 @@ def _add(
         .values_list("fingerprint", flat=True)
     )
     rows = []
+    # When the answer was here, not when it was asked for: a list asked for before a create can show its job.
+    first_seen_at = timezone.now()
     for job in seen:
         values = values_of(job)
         older = job.created_at and sandbox.connected_at and job.created_at < sandbox.connected_at
@@ -162,7 +180,7 @@ def _add(
                 origin=origin or told,
                 state=state_of(job.status),
                 sort_at=job.created_at or read_at,
-                first_seen_at=read_at,
+                first_seen_at=first_seen_at,
                 last_seen_at=read_at,
                 changed_at=read_at,
                 **values,
@@ -182,13 +200,16 @@ def _refresh(sandbox: Sandbox, row: Job, seen: aep.ExportJob, read_at: datetime,
     values = values_of(seen)
     state = shown_state(row, seen.status, timezone.now())
     came_back = row.missing_since_at is not None
-    if values["raw"] == row.raw and state == row.state and not came_back:
+    if values["raw"] == row.raw and state == row.state and not came_back and row.aged_out_at is None:
         return
     before = row.state
     for name, value in values.items():
         setattr(row, name, value)
     row.state, row.last_seen_at, row.changed_at = state, read_at, read_at
     row.version += 1
+    row.judged = False
+    if came_back:
+        row.gone_finding = None
     row.missing_since_at = None
     row.aged_out_at = None
     if row.cancel_result in UNDER_WAY and state in (State.WAITING, State.RUNNING):
@@ -200,7 +221,7 @@ def _refresh(sandbox: Sandbox, row: Job, seen: aep.ExportJob, read_at: datetime,
     if before != state or came_back:
         JobChange.objects.create(job=row, at=read_at, from_state=before, to_state=state, status=row.status)
     if came_back:
-        _event(sandbox, row, Action.JOB_RETURNED, f"saw that Adobe lists {_title(row)} again")
+        taken.returned.append(row)
     row._came_from = before  # type: ignore[attr-defined]
     taken.changed.append(row)
 
@@ -251,7 +272,7 @@ def _record_end(sandbox: Sandbox, row: Job) -> None:
     words = {State.SUCCEEDED: "finish", State.FAILED: "fail", State.CANCELLED: "end as cancelled"}[State(row.state)]
     although = row.state == State.SUCCEEDED and row.cancel_result in (*UNDER_WAY, "late")
     more = f", although {row.cancel_asked_by} asked to cancel it" if although else ""
-    count = f"; {row.profiles} profiles by Adobe's count" if row.profiles is not None else ""
+    count = f"; {row.profiles:,} profiles by Adobe's count" if row.profiles is not None else ""
     _event(
         sandbox,
         row,
@@ -298,12 +319,14 @@ def mark_missing(sandbox: Sandbox, row: Job, *, read_at: datetime) -> bool:
         row.missing_since_at = row.changed_at = read_at
         row.next_look_at = read_at + timedelta(minutes=5)
         row.version += 1
+        row.judged = False
         if row.state not in State.final():
             row.state = State.UNKNOWN
         row.save()
         JobChange.objects.create(
             job=row, at=read_at, from_state=before, to_state=row.state, status=row.status, note="no longer listed"
         )
+        register.refresh(jobs=[row])
         _event(
             sandbox, row, Action.JOB_MISSING, f"found that Adobe no longer lists {_title(row)}", last_seen_state=before
         )

@@ -7,6 +7,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from segadmin import aep
+from segadmin.actions import register
 from segadmin.actions.storable import storable
 from segadmin.models import ExportRequest, Job, Name, Sandbox
 from segadmin.queries import names
@@ -66,6 +67,7 @@ def reindex(sandbox: Sandbox, ids: Sequence[str]) -> None:
         with transaction.atomic():
             index(sandbox, mentioned)
             Job.objects.bulk_update(mentioned, ["search"], batch_size=100)
+            register.refresh(jobs=mentioned)
 
 
 def take_in_names(

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from segadmin import aep, connect
-from segadmin.actions import credentials
+from segadmin.actions import completeness, credentials
 from segadmin.actions.refusals import NotDone
 from segadmin.audit import Actor, Subject, record
 from segadmin.models import Action, Attempt, Credential, Organization, Outcome, Sandbox, TokenCache
@@ -204,8 +204,11 @@ def retire(*, actor: Actor, organization: Organization, reason: str = "") -> boo
     with transaction.atomic():
         if not Organization.objects.filter(pk=organization.pk, retired_at=None).update(retired_at=now):
             return False
-        watched = list(organization.sandboxes.filter(watched=True).order_by("name").values_list("name", flat=True))
+        sandboxes = list(organization.sandboxes.filter(watched=True).order_by("name", "pk"))
+        watched = [sandbox.name for sandbox in sandboxes]
         organization.sandboxes.update(watched=False, exports_allowed=False, due_at=None)
+        for sandbox in sandboxes:
+            completeness.note_unwatched(sandbox, at=now)
         credentials.forget(actor=actor, organization=organization, reason=reason)
         record(
             actor=actor,
@@ -282,7 +285,7 @@ def _take_in(organization: Organization, told: Sequence[aep.NameRecord], now: da
     there = Organization.objects.filter(pk=organization.pk, retired_at=None)
     if not told or not there.update(sandboxes_found_at=now):
         return Found(0, (), (), ())
-    rows = Sandbox.objects.select_for_update().filter(organization=organization).order_by("pk")
+    rows = Sandbox.objects.select_for_update(no_key=True).filter(organization=organization).order_by("pk")
     known = {row.name: row for row in rows}
     active, new, changed = 0, [], []
     for entry in told:
@@ -334,6 +337,10 @@ def change_sandbox(*, actor: Actor, sandbox: Sandbox, watched: bool, exports_all
     with transaction.atomic():
         if not Sandbox.objects.filter(pk=sandbox.pk, organization__retired_at=None, **before).update(**moves):
             raise NotDone(_("Somebody else changed this sandbox meanwhile. Look at it again."))
+        if watched and not sandbox.watched:
+            completeness.note_watched(sandbox, at=now)
+        elif sandbox.watched and not watched:
+            completeness.note_unwatched(sandbox, at=now)
         record(
             actor=actor,
             action=Action.SANDBOX_CHANGE,

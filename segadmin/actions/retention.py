@@ -43,7 +43,7 @@ def change(*, actor: Actor, register_months: int, access_months: int, reason: st
             row.register_months, row.access_months, row.retention_reason = (
                 register_months,
                 access_months,
-                after["reason"],
+                why,
             )
             row.version += 1
             row.save(update_fields=["register_months", "access_months", "retention_reason", "version"])

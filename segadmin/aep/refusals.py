@@ -123,14 +123,18 @@ def error_from_answer(answer: Answer, *, writing: bool) -> AEPError:
     seconds = details.retry_after
     if seconds is None and kind is RateLimited:
         seconds = DEFAULT_RATE_LIMIT_SECONDS
+    retry_at = None if seconds is None else retry_at_from(seconds)
+    sentence = _sentence(kind, status, details, answer)
+    if kind is RateLimited and retry_at is not None:
+        sentence += f" The next call is possible at {retry_at:%H:%M:%S} UTC."
     return kind(
-        _sentence(kind, status, details, answer),
+        sentence,
         status=status,
         code=details.code or ("redirect" if 300 <= status < 400 else None),
         adobe_message=details.message,
         adobe_request_id=details.request_id,
         field_errors=details.field_errors,
-        retry_at=None if seconds is None else retry_at_from(seconds),
+        retry_at=retry_at,
     )
 
 

@@ -24,7 +24,7 @@ from segadmin.emulator.jobs import JobBook, Place
 from segadmin.emulator.listener import Listener
 from segadmin.emulator.messages import JsonObject, Request, Response, as_json
 from segadmin.emulator.planner import check
-from segadmin.emulator.plans import render
+from segadmin.emulator.plans import JobPlan, render
 from segadmin.emulator.registry import Registry
 from segadmin.emulator.router import Router, Services
 from segadmin.emulator.seeding import starting_plans
@@ -224,6 +224,26 @@ class Emulator:
         created_ms = None if created_at is None else int(created_at * 1000)
         plan = self.exports.add(place, body, str(uuid.uuid4()), created_ms=created_ms)
         return render(plan, self._book.now_ms())
+
+    def remove_job(self, slug: str, sandbox: str, job_id: str) -> None:
+        """Take a job off the list, as a reset of the sandbox or an unknown hand would."""
+        plan = self._plan(slug, sandbox, job_id)
+        plan.removed = True
+        self._book.save(plan)
+
+    def change_job(self, slug: str, sandbox: str, job_id: str, **parts: object) -> None:
+        """Change parts of what was asked for ("fields", "filter" …), or with `profiles` the count it will report."""
+        plan = self._plan(slug, sandbox, job_id)
+        profiles = parts.pop("profiles", None)
+        plan.request = {**plan.request, **parts}
+        plan.profiles = profiles if isinstance(profiles, int) else plan.profiles
+        self._book.save(plan)
+
+    def _plan(self, slug: str, sandbox: str, job_id: str) -> JobPlan:
+        plan = self._book.find((self.tenant(slug).ims_org_id, sandbox), job_id)
+        if plan is None:
+            raise LookupError(job_id)
+        return plan
 
     def jobs_of(self, slug: str, sandbox: str) -> list[JsonObject]:
         """All jobs of a sandbox as the API would show them, newest first."""

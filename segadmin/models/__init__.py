@@ -15,8 +15,16 @@ from segadmin.models.credentials import ConnectionTest, Credential, TokenCache
 from segadmin.models.jobs import BadRecord, Job, JobChange, Name, Origin, State
 from segadmin.models.organizations import Organization, Sandbox
 from segadmin.models.people import Membership, Role, User
-from segadmin.models.proof import Checkpoint, Delivery, FileReceipt, Verification
-from segadmin.models.register import Amendment, DataLeft, PersonalDataMap, ProfileSource, RegisterEntry
+from segadmin.models.proof import Checkpoint, Delivery, FileReceipt, SigningKey, Verification
+from segadmin.models.register import (
+    Amendment,
+    Category,
+    DataLeft,
+    ExportOutcome,
+    PersonalDataMap,
+    ProfileSource,
+    RegisterEntry,
+)
 from segadmin.models.requests import ExportRequest, RequestState
 from segadmin.models.retention import Hold, Installation, SavedView
 
@@ -25,6 +33,7 @@ __all__ = [
     "Amendment",
     "Attempt",
     "BadRecord",
+    "Category",
     "ChainHead",
     "Checkpoint",
     "ConnectionTest",
@@ -35,6 +44,7 @@ __all__ = [
     "Event",
     "EventContent",
     "Explanation",
+    "ExportOutcome",
     "ExportRequest",
     "FileReceipt",
     "Finding",
@@ -56,6 +66,7 @@ __all__ = [
     "Sandbox",
     "SavedView",
     "Settlement",
+    "SigningKey",
     "State",
     "TokenCache",
     "Unread",

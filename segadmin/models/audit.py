@@ -150,6 +150,7 @@ class EventContent(Immutable):
             models.Index(fields=["outcome", "-event"], name="content_outcome"),
             models.Index(fields=["at"], name="content_at"),
             models.Index(fields=["sandbox", "job_id", "-event"], name="content_job"),
+            models.Index(fields=["sandbox", "-event"], name="content_sandbox"),
             models.Index(fields=["request_uuid", "-event"], name="content_request"),
             models.Index(fields=["correlation_id"], name="content_correlation"),
         ]

@@ -8,7 +8,12 @@ from segadmin.models.organizations import Organization, Sandbox
 
 
 class Reading(models.Model):
-    """A stretch of time in which one sandbox's list was read without a break, closed by a sweep summary in the record."""
+    """A stretch of time in which one sandbox was watched, closed about hourly by a sweep summary in the record (`seq`).
+
+    The stretches of a sandbox follow each other without a gap while it is watched; times in it that could not be read are
+    rows of their own (`Unread`). `reads` counts lists read well, `sweeps` those of them read to their end, `jobs_listed`
+    is what the last of these held. A list that broke off counts nowhere.
+    """
 
     sandbox = models.ForeignKey(Sandbox, models.PROTECT, related_name="readings")
     from_at = models.DateTimeField()
@@ -16,6 +21,7 @@ class Reading(models.Model):
     reads = models.PositiveIntegerField(default=0)
     sweeps = models.PositiveIntegerField(default=0)
     jobs_listed = models.PositiveIntegerField(default=0)
+    closed_at = models.DateTimeField(null=True)
     seq = models.BigIntegerField(null=True)
 
     class Meta:
@@ -79,7 +85,8 @@ class Finding(models.Model):
 
     class Kind(models.TextChoices):
         OUTSIDE = "outside", _("from outside, not explained")
-        LOST = "lost", _("answer lost, not settled")
+        LOST = "lost", _("answer lost")
+        CHANGED = "changed", _("a job was changed at Adobe")
         SIZE = "size", _("size far from the estimate")
         GONE = "gone", _("a job is gone")
         RESET = "reset", _("many jobs are gone at once")

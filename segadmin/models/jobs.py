@@ -75,6 +75,15 @@ class Job(models.Model):
     cancel_result = models.CharField(max_length=16, blank=True)
     cancel_until_at = models.DateTimeField(null=True)
 
+    # False after each change, until the search for findings has looked at it again; `judged_as` is what it was then:
+    # {"dataset", "fields", "audiences", "shape"}, empty while Adobe has not told.
+    judged = models.BooleanField(default=False)
+    judged_as = models.JSONField(default=dict)
+    # The standing explanation that covers a job from outside.
+    explanation = models.ForeignKey("segadmin.Explanation", models.PROTECT, null=True, related_name="jobs")
+    # The finding that says that it is gone, alone or among many.
+    gone_finding = models.ForeignKey("segadmin.Finding", models.PROTECT, null=True, related_name="gone_jobs")
+
     class Meta:
         ordering = ["-sort_at", "-pk"]
         constraints = [models.UniqueConstraint(fields=["sandbox", "job_id"], name="job_once_per_sandbox")]
@@ -84,6 +93,7 @@ class Job(models.Model):
             models.Index(fields=["sandbox", "fingerprint", "first_seen_at"], name="job_fingerprint"),
             models.Index(fields=["job_id"], name="job_by_id"),
             models.Index(fields=["sandbox", "ended_at"], name="job_ended"),
+            models.Index(fields=["sandbox"], name="job_unjudged", condition=models.Q(judged=False)),
         ]
 
     def __str__(self) -> str:

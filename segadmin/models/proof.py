@@ -6,6 +6,26 @@ from django.utils.translation import gettext_lazy as _
 from segadmin.models.audit import Immutable
 
 
+class SigningKey(Immutable):
+    """A public key of checkpoints, with its first use; the private one never comes near the database."""
+
+    key_id = models.CharField(primary_key=True, max_length=16)
+    public = models.CharField(max_length=64)
+    first_used_at = models.DateTimeField()
+    seq = models.BigIntegerField()
+
+    class Meta:
+        ordering = ["first_used_at", "key_id"]
+
+    def __str__(self) -> str:
+        return self.key_id
+
+    @property
+    def text(self) -> str:
+        """As in public_keys.txt."""
+        return f"segadmin-key-1 {self.key_id} {self.public} {self.first_used_at:%Y-%m-%dT%H:%M:%SZ}"
+
+
 class Checkpoint(Immutable):
     """A signed head of the record. `previous` is the SHA-256 of the checkpoint before; `line` the text that is signed."""
 
@@ -25,6 +45,11 @@ class Checkpoint(Immutable):
 
     def __str__(self) -> str:
         return f"{self.number} at record {self.seq}"
+
+    @property
+    def text(self) -> str:
+        """The whole line, as in checkpoints.txt."""
+        return f"{self.line} {self.signature}"
 
 
 class Delivery(models.Model):
@@ -56,6 +81,10 @@ class Verification(models.Model):
     by_digest_only = models.BigIntegerField(default=0)
     missing = models.BigIntegerField(default=0)
     damage = models.JSONField(default=list)
+    remarks = models.JSONField(default=list)
+    # Checkpoints that agree; `outside` counts those that were handed in from outside.
+    checkpoints = models.PositiveIntegerField(default=0)
+    outside = models.PositiveIntegerField(default=0)
     seconds = models.FloatField(default=0)
     full = models.BooleanField(default=True)
 

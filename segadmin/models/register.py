@@ -23,6 +23,65 @@ class ProfileSource(models.TextChoices):
     NONE = "none", _("not reported")
 
 
+class ExportOutcome(models.TextChoices):
+    """What became of an export: of the request while there is no job, else of the job."""
+
+    ASKED = "asked", _("being sent")
+    UNKNOWN = "unknown", _("not known")
+    REFUSED = "refused", _("refused by Adobe")
+    NOT_SENT = "not_sent", _("not sent")
+    RELEASED = "released", _("not found at Adobe")
+    WAITING = "waiting", _("waiting at Adobe")
+    RUNNING = "running", _("running at Adobe")
+    CANCELLING = "cancelling", _("being cancelled")
+    SUCCEEDED = "succeeded", _("finished")
+    FAILED = "failed", _("failed")
+    CANCELLED = "cancelled", _("cancelled")
+    MISSING = "missing", _("no longer listed by Adobe")
+    # Turned out to be another row's export; kept for its corrections, shown nowhere.
+    MERGED = "merged", _("part of another row")
+
+
+class Category(models.TextChoices):
+    """Kinds of personal data, in the order in which pages name them."""
+
+    EMAIL = "email", _("e-mail")
+    PHONE = "phone", _("phone")
+    NAME = "name", _("name")
+    IDENTIFIER = "identifier", _("identifier")
+    LOCATION = "location", _("location")
+    BIRTH = "birth", _("birth date")
+    DETAILS = "details", _("personal details")
+    FINANCIAL = "financial", _("financial")
+    HEALTH = "health", _("health")
+    RELIGION = "religion", _("religion or belief")
+    POLITICS = "politics", _("political opinion")
+    ETHNICITY = "ethnicity", _("ethnic origin")
+    ORIENTATION = "orientation", _("sex life or orientation")
+    UNION = "union", _("trade union membership")
+    GENETIC = "genetic", _("genetic")
+    BIOMETRIC = "biometric", _("biometric")
+    SPECIAL = "special", _("special category")
+    OTHER = "other", _("other personal data")
+
+    @classmethod
+    def special(cls) -> frozenset["Category"]:
+        """The special categories of article 9 of the GDPR; `SPECIAL` where it is not said which."""
+        return frozenset(
+            {
+                cls.HEALTH,
+                cls.RELIGION,
+                cls.POLITICS,
+                cls.ETHNICITY,
+                cls.ORIENTATION,
+                cls.UNION,
+                cls.GENETIC,
+                cls.BIOMETRIC,
+                cls.SPECIAL,
+            }
+        )
+
+
 class RegisterEntry(models.Model):
     """A projection: everything in it can be built again from request, job and amendments. Never the source of truth."""
 
@@ -30,8 +89,7 @@ class RegisterEntry(models.Model):
     organization = models.ForeignKey(Organization, models.PROTECT, related_name="register")
     export_request = models.OneToOneField(ExportRequest, models.PROTECT, null=True, related_name="entry")
     job = models.OneToOneField(Job, models.PROTECT, null=True, related_name="entry")
-    # asked, refused, not_sent, unknown, released, or a state of the job
-    outcome = models.CharField(max_length=12)
+    outcome = models.CharField(max_length=12, choices=ExportOutcome)
     origin = models.CharField(max_length=10)
     asked_at = models.DateTimeField(null=True)
     approved_at = models.DateTimeField(null=True)
@@ -61,9 +119,12 @@ class RegisterEntry(models.Model):
     profiles = models.BigIntegerField(null=True)
     profile_source = models.CharField(max_length=10, choices=ProfileSource, default=ProfileSource.NONE)
     data_left = models.CharField(max_length=10, choices=DataLeft, default=DataLeft.NOT_YET)
-    # "|email|phone|" and the like, for filters on both databases
+    # For filters on both databases: "|health|!|?phone|" (a question mark before the possible kinds, an exclamation mark
+    # for any special category), and in small letters
+    # "|personalemail.address|identitymap|" and "|audience id|audience name|".
     pii_words = models.CharField(max_length=400, blank=True)
     field_words = models.TextField(blank=True)
+    audience_words = models.TextField(blank=True)
     search = models.TextField(blank=True)
     version = models.PositiveIntegerField(default=1)
 
@@ -75,6 +136,7 @@ class RegisterEntry(models.Model):
             models.Index(fields=["dataset_id", "-sort_at"], name="register_dataset"),
             models.Index(fields=["person", "-sort_at"], name="register_person"),
             models.Index(fields=["-sort_at", "-id"], name="register_keyset"),
+            models.Index(fields=["organization", "ended_at"], name="register_ended"),
         ]
 
     def __str__(self) -> str:
@@ -105,8 +167,11 @@ class PersonalDataMap(models.Model):
 
     organization = models.ForeignKey(Organization, models.PROTECT, related_name="personal_data_maps")
     version = models.PositiveIntegerField()
-    # [{"pattern": "personalEmail", "category": "email", "kind": "field"|"audience", "possible": false}]
+    # [{"pattern": "personalEmail", "category": "email", "kind": "field"|"audience", "possible": false}];
+    # the category is one of Category, or "none" for fields that say nothing about a person.
     entries = models.JSONField(default=list)
+    # Whether it also holds for exports of the time before it was set.
+    retroactive = models.BooleanField(default=False)
     set_by = models.CharField(max_length=150)
     set_at = models.DateTimeField()
 

@@ -43,7 +43,7 @@ class ExportRequest(models.Model):
     recipient = models.CharField(max_length=300, blank=True)
     ticket = models.CharField(max_length=100, blank=True)
     legal_basis = models.CharField(max_length=40, blank=True)
-    # Names as they were: {"audiences": [{"id","ns","name","profiles","evaluated_at"}], "dataset": {...}, "merge_policy": {...}}.
+    # Names as they were: {"audiences": [{"id", "ns", "name", "profiles", "evaluated_at"}], "dataset": {}, "merge_policy": {}}.
     names = models.JSONField(default=dict)
     sentence = models.TextField(blank=True)
     copied_from = models.CharField(max_length=200, blank=True)

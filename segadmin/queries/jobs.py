@@ -277,3 +277,11 @@ def _count_new(asked: Scope, params: QueryDict, tokens: dict[str, str], replaced
     found = _cursors(asked, pending, None, PAGE_SIZE + 1)
     newer = [cursor for cursor in found if top is None or cursor > top]
     return sum(f"{'r' if cursor.rank else ''}{cursor.pk}" not in shown for cursor in newer)
+
+
+def by_path(path: str) -> Job | None:
+    """The job named as "org/sandbox/id", blanks around the slashes allowed; None where there is none."""
+    slug, _, rest = (part.strip() for part in path.partition("/"))
+    sandbox, _, job_id = (part.strip() for part in rest.partition("/"))
+    rows = Job.objects.select_related("sandbox__organization", "export_request")
+    return rows.filter(sandbox__organization__slug=slug, sandbox__name=sandbox, job_id=job_id).first()

@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -17,6 +18,7 @@ from django.utils import timezone
 from segadmin.actions import requests, settlement
 from segadmin.models import Organization
 from segadmin.sync import jobs, names
+from segadmin.sync.housekeeping import Housekeeping
 from segadmin.sync.jobs import Pass, claim
 
 __all__ = ["Pass", "claim", "once", "run"]
@@ -55,7 +57,9 @@ class Lane:
 def run(stop: threading.Event) -> None:
     """Go on until `stop` is set: look for due orgs about once a second."""
     with ThreadPoolExecutor(max_workers=MOST_WORKERS, thread_name_prefix="org") as pool:
-        job_lane, name_lane = Lane(pool, jobs.tend), Lane(pool, names.tend)
+        job_lane = Lane(pool, partial(jobs.tend, stop=stop))
+        name_lane = Lane(pool, partial(names.tend, stop=stop))
+        house = Housekeeping(pool, stop)
         while not stop.is_set():
             try:
                 close_old_connections()
@@ -64,6 +68,7 @@ def run(stop: threading.Event) -> None:
                 now = timezone.now()
                 job_lane.start(jobs.due(now))
                 name_lane.start(names.due(now))
+                house.start()
             except DatabaseError as error:
                 log.error("The database did not answer, trying again: %s", type(error).__name__)
             stop.wait(min(1.0, settings.SYNC_SECONDS / 4))

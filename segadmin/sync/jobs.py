@@ -2,49 +2,65 @@
 
 import logging
 import secrets
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, When
 from django.utils import timezone
 
 from segadmin import aep, connect
-from segadmin.actions import jobs, mirror, settlement
+from segadmin.actions import completeness, findings, jobs, mirror, settlement
 from segadmin.models import Job, Organization, Sandbox, State
+from segadmin.queries.unread import LONGEST_PAUSE
 
 log = logging.getLogger("segadmin.sync")
 
 PAGE = 100
 SWEEP_EVERY = timedelta(hours=1)
-LONGEST_PAUSE = timedelta(minutes=5)
 LOOKUPS_A_PASS = 50
+# Adobe does not say how long it lists a job. One that is younger and no longer there was removed, also from the list's end.
+MAY_AGE_OUT_AFTER = timedelta(days=30)
 
 
 def _lease_time() -> timedelta:
-    return timedelta(seconds=30 + 2 * settings.UPSTREAM_DEADLINE_SECONDS)
+    """Renewed before each call, and a call ends at the deadline; the rest is for the database to take its time."""
+    return timedelta(seconds=5 + 2 * settings.UPSTREAM_DEADLINE_SECONDS)
+
+
+class Stopped(Exception):
+    """The process is asked to end: the pass ends at its next step."""
 
 
 def claim(sandbox: Sandbox, *, force: bool = False) -> str | None:
-    """A lease on the sandbox, or None if it is not due or another process has it."""
+    """A lease on the sandbox, or None if it is not due or another process has it.
+
+    A lease that ran out belonged to a process that died in the middle: what it left unread is not known, so all is read.
+    """
     now = timezone.now()
     rows = Sandbox.objects.filter(pk=sandbox.pk, watched=True).filter(Q(lease_until=None) | Q(lease_until__lt=now))
     if not force:
         rows = rows.filter(Q(due_at=None) | Q(due_at__lte=now))
     token = secrets.token_hex(16)
-    return token if rows.update(lease_until=now + _lease_time(), lease_token=token) else None
+    swept = Case(When(lease_until=None, then=F("last_sweep_at")), default=None)
+    won = rows.update(lease_until=now + _lease_time(), lease_token=token, last_sweep_at=swept)
+    return token if won else None
 
 
 class Pass:
     """One visit to one sandbox, under a lease."""
 
-    def __init__(self, sandbox: Sandbox, lease: str) -> None:
-        self.sandbox, self.lease = sandbox, lease
+    def __init__(self, sandbox: Sandbox, lease: str, stop: threading.Event | None = None) -> None:
+        self.sandbox, self.lease, self._stop = sandbox, lease, stop
         self.seen: set[str] = set()
         self.began_at = timezone.now()
 
     def renew(self) -> None:
+        """Before each step: go on only while nobody asked to stop and the lease is ours."""
+        if self._stop is not None and self._stop.is_set():
+            raise Stopped
         rows = Sandbox.objects.filter(pk=self.sandbox.pk, lease_token=self.lease)
         if not rows.update(lease_until=timezone.now() + _lease_time()):
             raise mirror.LeaseLost(str(self.sandbox))
@@ -68,6 +84,8 @@ class Pass:
             return error
         except mirror.LeaseLost:
             log.info("%s was taken over by another process", self.sandbox)
+        except Stopped:
+            due_at = timezone.now()
         finally:
             self.release(due_at)
         return None
@@ -80,14 +98,16 @@ class Pass:
 
     def _read(self) -> datetime:
         reader = connect.reader(self.sandbox)
+        listed: int | None = None
         if self._sweep_is_due():
-            self._sweep(reader)
+            listed = self._sweep(reader)
         else:
             self._newest(reader)
         self._look_up_the_others(reader)
-        jobs.note_read(self.sandbox, read_at=self.began_at)
+        completeness.note_read(self.sandbox, read_at=self.began_at, listed=listed)
         connect.note_success(self.sandbox.organization, "segadmin sync")
         settlement.settle_all(self.sandbox, read_at=self.began_at)
+        findings.look(self.sandbox)
         return self._next_due()
 
     def _sweep_is_due(self) -> bool:
@@ -116,24 +136,33 @@ class Pass:
 
     def _newest(self, reader: aep.ExportJobsReader) -> None:
         """The newest page, and further ones only while all of a page was new to us."""
-        for page, taken in self._pages(reader):
-            if taken.known or not page.jobs:
-                return
+        whole = True
+        try:
+            for page, taken in self._pages(reader):
+                whole = bool(taken.known) or page.next_offset is None
+                if whole:
+                    return
+            whole = True
+        finally:
+            if not whole:  # new pages were left unread, and the next look at the newest page would not show it
+                Sandbox.objects.filter(pk=self.sandbox.pk).update(last_sweep_at=None)
 
-    def _sweep(self, reader: aep.ExportJobsReader) -> None:
-        """Every page. What it did not show is looked up by id before anything is called missing."""
+    def _sweep(self, reader: aep.ExportJobsReader) -> int:
+        """Every page; returns how many jobs they held. What they did not show is looked up by id before it is missing."""
         reach: datetime | None = None
         for page, _taken in self._pages(reader):
             created = [job.created_at for job in page.jobs if job.created_at]
             reach = min([*created, *([reach] if reach else [])], default=reach)
+        listed = len(self.seen)
         Sandbox.objects.filter(pk=self.sandbox.pk).update(last_sweep_at=self.began_at, sweep_count=F("sweep_count") + 1)
         if reach:
-            mirror.mark_aged_out(self.sandbox, reach=reach, swept_at=self.began_at)
+            old = min(reach, self.began_at - MAY_AGE_OUT_AFTER)
+            mirror.mark_aged_out(self.sandbox, reach=old, swept_at=self.began_at)
         absent = Job.objects.filter(
             sandbox=self.sandbox, last_seen_at__lt=self.began_at, missing_since_at=None, aged_out_at=None
         )
-        for job in absent.order_by("-sort_at", "-pk")[:LOOKUPS_A_PASS]:
-            self._look_up(reader, job)
+        self._look_up(reader, absent.order_by("-sort_at", "-pk")[:LOOKUPS_A_PASS])
+        return listed
 
     def _look_up_the_others(self, reader: aep.ExportJobsReader) -> None:
         """Jobs still going that the pages did not show, each at its own pace."""
@@ -141,14 +170,23 @@ class Pass:
             Job.objects.filter(sandbox=self.sandbox, last_seen_at__lt=self.began_at)
             .exclude(state__in=State.final())
             .filter(Q(next_look_at=None) | Q(next_look_at__lte=timezone.now()))
-            .order_by("next_look_at", "pk")
+            .order_by(F("next_look_at").asc(nulls_first=True), "pk")  # the databases differ in where nothing stands
         )
-        for job in going[:LOOKUPS_A_PASS]:
-            if job.job_id not in self.seen:
-                self._look_up(reader, job)
+        self._look_up(reader, (job for job in going[:LOOKUPS_A_PASS] if job.job_id not in self.seen))
 
-    def _look_up(self, reader: aep.ExportJobsReader, job: Job) -> None:
-        self.renew()
+    def _look_up(self, reader: aep.ExportJobsReader, rows: Iterable[Job]) -> None:
+        """A fault at one id ends the look-ups of this pass, and not the pass: the list was read well."""
+        for job in rows:
+            self.renew()
+            try:
+                self._look_at(reader, job)
+            except (aep.AuthFailed, aep.RateLimited):
+                raise
+            except aep.AEPError as error:
+                log.warning("%s: job %r could not be read: %s", self.sandbox, job.job_id, error.message)
+                return
+
+    def _look_at(self, reader: aep.ExportJobsReader, job: Job) -> None:
         read_at = timezone.now()
         # Older jobs are asked for less often, down to every five minutes.
         pause = min(max((read_at - job.sort_at) / 20, timedelta(seconds=settings.SYNC_SECONDS)), LONGEST_PAUSE)
@@ -171,16 +209,20 @@ class Pass:
         return timezone.now() + timedelta(seconds=settings.SYNC_SECONDS * (1 if busy else 6))
 
 
-def tend(organization: Organization, *, force: bool = False) -> list[str]:
+def tend(organization: Organization, *, force: bool = False, stop: threading.Event | None = None) -> list[str]:
     """Visit the due sandboxes of one org. Returns a sentence for each that could not be read."""
     faults = []
     try:
-        for sandbox in organization.sandboxes.filter(watched=True).select_related("organization").order_by("due_at"):
-            lease = claim(sandbox, force=force)
+        for sandbox in (
+            organization.sandboxes.filter(watched=True)
+            .select_related("organization")
+            .order_by(F("due_at").asc(nulls_first=True))
+        ):
+            lease = None if stop and stop.is_set() else claim(sandbox, force=force)
             if lease is None:
                 continue
             sandbox.refresh_from_db()
-            error = Pass(sandbox, lease).run()
+            error = Pass(sandbox, lease, stop).run()
             if error is not None:
                 faults.append(f"{sandbox}: {error.message}")
     finally:

@@ -5,6 +5,7 @@ last reading.
 """
 
 import logging
+import threading
 from datetime import datetime, timedelta
 
 from django.db import connection
@@ -24,13 +25,13 @@ AGAIN_AFTER_FAULT = timedelta(minutes=5)
 SANDBOXES_EVERY = timedelta(hours=6)
 
 
-def tend(organization: Organization, *, force: bool = False) -> None:
+def tend(organization: Organization, *, force: bool = False, stop: threading.Event | None = None) -> None:
     """Read what is due of one org: the list of its sandboxes, and the names of each watched one."""
     try:
         _find_sandboxes(organization)
         for sandbox in organization.sandboxes.filter(watched=True).select_related("organization").order_by("pk"):
-            if _claim(sandbox, force=force):
-                _read_all(sandbox)
+            if not (stop and stop.is_set()) and _claim(sandbox, force=force):
+                _read_all(sandbox, stop)
     finally:
         if not connection.in_atomic_block:
             connection.close()
@@ -55,13 +56,16 @@ def _claim(sandbox: Sandbox, *, force: bool) -> bool:
     rows = Sandbox.objects.filter(pk=sandbox.pk)
     if not force or sandbox.names_read_at:
         rows = rows.filter(Q(names_read_at=None) | Q(names_read_at__lte=now - NAMES_EVERY))
-    return bool(rows.update(names_read_at=now))
+    # Not yet "read now": if this process dies on the way, they are soon tried again.
+    return bool(rows.update(names_read_at=now - NAMES_EVERY + AGAIN_AFTER_FAULT))
 
 
-def _read_all(sandbox: Sandbox) -> None:
+def _read_all(sandbox: Sandbox, stop: threading.Event | None) -> None:
     read_at = timezone.now()
     fault = False
     for kind in Name.Kind:
+        if stop and stop.is_set():
+            return
         try:
             found = _read(connect.names(sandbox), kind)
         except aep.AEPError as error:
@@ -72,8 +76,8 @@ def _read_all(sandbox: Sandbox) -> None:
         changed = names.take_in_names(sandbox, kind, found, read_at=read_at)
         if kind in (Name.Kind.AUDIENCE, Name.Kind.DATASET):
             names.reindex(sandbox, changed)
-    if fault:
-        Sandbox.objects.filter(pk=sandbox.pk).update(names_read_at=read_at - NAMES_EVERY + AGAIN_AFTER_FAULT)
+    if not fault:
+        Sandbox.objects.filter(pk=sandbox.pk).update(names_read_at=read_at)
 
 
 def _read(source: aep.Names, kind: Name.Kind) -> list[aep.NameRecord]:

@@ -327,7 +327,8 @@ def field_row(field: BoundField, label: Text = "", hint: Text = "", optional: bo
     label of a field that is not required.
     """
     widget = field.field.widget
-    if widget.attrs.get("placeholder", "-").lower() in str(field.label).lower():
+    placeholder = widget.attrs.get("placeholder", "")
+    if placeholder and placeholder.lower() in str(field.label).lower():
         del widget.attrs["placeholder"]  # it only repeats the label
     if label:
         field.label = str(label)

@@ -14,8 +14,8 @@ from segadmin.actions import people
 
 
 @require_safe
-def home(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
-    return redirect("jobs")
+def home(request: HttpRequest) -> HttpResponse:
+    return redirect(access.front_page(access.current(request)))
 
 
 def back_to(request: HttpRequest, default: str = "jobs") -> HttpResponse:

@@ -162,12 +162,22 @@
 		head.indeterminate = ticked > 0 && ticked < boxes.length;
 	});
 
-	/* Ctrl+K always goes to the search; "/" only for who switched single keys on. */
+	/* j and k go from one event to the next, for who switched single keys on; Enter opens it. */
+	const step = (event, by) => {
+		const rows = all("details.ev > summary"), next = rows[rows.indexOf(document.activeElement) + by];
+		if (!rows.length || (by < 0 && !next)) return;
+		event.preventDefault();
+		(next ?? rows.at(-1)).focus();
+	};
+
+	/* Ctrl+K always goes to the search (the page's own where it has one); "/" only for who switched single keys on. */
 	document.addEventListener("keydown", (event) => {
-		const find = document.getElementById("find"), plain = !event.shiftKey && !event.altKey, typing = event.target.matches?.("input, textarea, select");
+		const find = document.querySelector("[data-find]") ?? document.getElementById("find"), plain = !event.shiftKey && !event.altKey, typing = event.target.matches?.("input, textarea, select");
 		const slash = event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && "singleKeys" in document.body.dataset;
 		if (find && plain && (slash || ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k"))) {
 			event.preventDefault(); find.focus(); find.select();
+		} else if ((event.key === "j" || event.key === "k") && plain && !typing && !event.ctrlKey && !event.metaKey && "singleKeys" in document.body.dataset) {
+			step(event, event.key === "j" ? 1 : -1);
 		} else if (event.key === "Escape") {
 			const menu = event.target.closest?.("details.menu[open]");
 			if (menu) { menu.open = false; menu.querySelector("summary").focus(); }

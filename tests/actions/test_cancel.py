@@ -134,9 +134,7 @@ def test_adobe_may_say_no_with_200(emulator: Emulator, job: Job, actor: Actor) -
     assert job.state == State.WAITING
 
 
-def test_finished_although_a_cancel_was_asked(
-    emulator: Emulator, job: Job, actor: Actor, adobe_clock: Clock
-) -> None:
+def test_finished_although_a_cancel_was_asked(emulator: Emulator, job: Job, actor: Actor, adobe_clock: Clock) -> None:
     emulator.faults.set(endpoint="jobs.delete", status=200, body={"status": True, "message": "marked"})
     cancel(actor, job)
     adobe_clock.advance(3600)

@@ -19,12 +19,13 @@ pytestmark = pytest.mark.django_db
 ADMIN = Actor(kind="person", name="admin")
 
 
-def write(action: Action, days_ago: float, *, by: str = "operator", subject: Subject = Subject()) -> Event:
+def write(action: Action, days_ago: float, *, by: str = "operator", subject: Subject | None = None) -> Event:
     """An event as if written then."""
     then = timezone.now() - timedelta(days=days_ago)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timezone, "now", lambda: then)
-        return record(actor=Actor(kind="person", name=by), action=action, sentence="did something", subject=subject)
+        actor = Actor(kind="person", name=by)
+        return record(actor=actor, action=action, sentence="did something", subject=subject or Subject())
 
 
 def left() -> set[int]:
@@ -111,9 +112,8 @@ def test_the_database_itself_keeps_what_is_held(prod: Sandbox, kind: str) -> Non
         start = datetime(2000, 1, 1, tzinfo=UTC)
         holds.place_on_period(actor=ADMIN, from_at=start, until_at=timezone.now(), reason="dispute")
     ContentExpiry(seq=event.seq, at=timezone.now(), reason="by hand").save()
-    with pytest.raises(DatabaseError, match="can not be changed"), transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("DELETE FROM segadmin_eventcontent WHERE seq = %s", [event.seq])
+    with pytest.raises(DatabaseError, match="can not be changed"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("DELETE FROM segadmin_eventcontent WHERE seq = %s", [event.seq])
 
 
 def test_holds_can_not_be_changed_or_deleted() -> None:
@@ -121,9 +121,12 @@ def test_holds_can_not_be_changed_or_deleted() -> None:
     with pytest.raises(PermissionError):
         hold.delete()
     for statement in ("DELETE FROM segadmin_hold", "UPDATE segadmin_hold SET reason = 'x'"):
-        with pytest.raises(DatabaseError, match="can not be changed"), transaction.atomic():
-            with connection.cursor() as cursor:
-                cursor.execute(statement)
+        with (
+            pytest.raises(DatabaseError, match="can not be changed"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(statement)
     assert Hold.objects.count() == 1
 
 

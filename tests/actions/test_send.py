@@ -147,7 +147,9 @@ def test_a_read_only_sandbox_sends_nothing(
 def test_a_refusal_is_told_and_may_be_changed(
     emulator: Emulator, draft: ExportRequest, live_prod: Sandbox, author: User, actor: Actor, status: int
 ) -> None:
-    emulator.faults.set(endpoint="jobs.create", status=status, shape="problem", message="datasetId is not known", times=1)
+    emulator.faults.set(
+        endpoint="jobs.create", status=status, shape="problem", message="datasetId is not known", times=1
+    )
     refused = send(actor, draft)
     assert refused.state == RequestState.REFUSED
     assert "datasetId is not known" in refused.answer["adobe_message"]

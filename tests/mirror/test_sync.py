@@ -24,7 +24,6 @@ from tests.upstream import NOBODY, Clock, body_for, connect
 pytestmark = pytest.mark.django_db
 
 
-
 def only(sandbox: Sandbox) -> Job:
     return Job.objects.get(sandbox=sandbox)
 
@@ -67,12 +66,14 @@ def test_a_job_from_outside_is_told_once_and_its_end_too(
     assert events(Action.JOB_SEEN) == [seen]
 
 
-def test_jobs_older_than_the_connection_are_history_without_events(emulator: Emulator, live_prod: Sandbox) -> None:
+def test_jobs_older_than_the_connection_are_history_told_in_one_event(emulator: Emulator, live_prod: Sandbox) -> None:
     before = timezone.now() - timedelta(days=400)
     emulator.add_job("acme", "prod", body_for(emulator), created_at=before.timestamp())
     sync.once()
     assert only(live_prod).origin == Origin.OLDER
-    assert events(Action.JOB_SEEN) == []
+    [seen] = events(Action.JOB_SEEN)
+    assert "older than this connection" in seen.sentence
+    assert seen.job_id == ""
 
 
 def test_sandboxes_are_kept_apart(emulator: Emulator, live_prod: Sandbox) -> None:
@@ -227,9 +228,7 @@ def test_two_processes_share_the_work_by_lease(emulator: Emulator, live_prod: Sa
     assert live_prod.lease_token == second
 
 
-def test_an_older_answer_does_not_undo_a_newer_one(
-    emulator: Emulator, live_prod: Sandbox, adobe_clock: Clock
-) -> None:
+def test_an_older_answer_does_not_undo_a_newer_one(emulator: Emulator, live_prod: Sandbox, adobe_clock: Clock) -> None:
     from segadmin import aep
     from segadmin.actions import mirror
 

@@ -1,0 +1,173 @@
+"""How completely the lists were read: stretches of reading, times not read, and their summaries in the record.
+
+Every function runs under the lock of the sandbox's row, so two readers of one sandbox can't interleave.
+"""
+
+import hashlib
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from segadmin.actions import mirror
+from segadmin.audit import Actor, Subject, record
+from segadmin.models import Action, Job, Origin, Reading, Sandbox, Unread
+from segadmin.queries.completeness import between, lasted
+from segadmin.queries.summaries import in_record
+from segadmin.queries.unread import Missed, missed, watched_since
+
+# Summaries come with a full sweep, about hourly; sweeps that come sooner are counted in the next one.
+SUMMARY_EVERY = timedelta(minutes=50)
+CHUNK = 2000
+
+
+def note_read(sandbox: Sandbox, *, read_at: datetime, listed: int | None = None) -> None:
+    """A list was read well, from `read_at` on; `listed`: how many jobs it held, where it was read to its end."""
+    with transaction.atomic():
+        held = mirror.hold(sandbox)
+        base = watched_since(held)
+        gaps = missed(held, read_at) if held.watched else []
+        Sandbox.objects.filter(pk=held.pk).update(
+            last_read_at=max(read_at, held.last_read_at or read_at),
+            failures=0,
+            failing_since_at=None,
+            last_error="",
+            last_error_request_id="",
+        )
+        if not held.watched:
+            return  # watching ended meanwhile: this reading counts nowhere
+        unread = [_unread(held, gap) for gap in gaps]
+        reading = _count(held, base, read_at, listed)
+        _tell_unread(held, unread)
+        if listed is not None and _is_due(reading):
+            _close(held, reading)
+
+
+def _unread(held: Sandbox, gap: Missed) -> Unread:
+    return Unread.objects.create(
+        sandbox=held, from_at=gap.from_at, to_at=gap.to_at, why=gap.why, note=gap.note.replace("\x00", "")[:300]
+    )
+
+
+def _count(held: Sandbox, base: datetime | None, read_at: datetime, listed: int | None) -> Reading:
+    """The open stretch, with this reading in it."""
+    row = Reading.objects.filter(sandbox=held, seq=None).order_by("from_at", "pk").first()
+    if row is None:
+        begin = min(base or read_at, read_at)
+        row = Reading(sandbox=held, from_at=begin, to_at=read_at)
+    row.to_at = max(row.to_at, read_at)
+    row.reads += 1
+    if listed is not None:
+        row.sweeps += 1
+        row.jobs_listed = listed
+    row.save()
+    return row
+
+
+def _is_due(reading: Reading) -> bool:
+    first = not Reading.objects.filter(sandbox=reading.sandbox_id).exclude(seq=None).exists()
+    return first or reading.to_at - reading.from_at >= SUMMARY_EVERY
+
+
+WORDS = {
+    Unread.Why.ADOBE: "could not read the list of {place} at Adobe for {length}, {span}",
+    Unread.Why.STOPPED: "did not read the list of {place} for {length}, {span}: segadmin was not reading",
+    Unread.Why.UNWATCHED: "did not watch {place} for {length}, {span}",
+}
+
+
+def _tell_unread(held: Sandbox, rows: list[Unread]) -> None:
+    """One event for each time that has ended."""
+    for row in rows:
+        assert row.to_at is not None
+        words = WORDS[Unread.Why(row.why)]
+        event = record(
+            actor=Actor.system(),
+            action=Action.UNREAD,
+            sentence=words.format(
+                place=held, length=lasted(row.to_at - row.from_at), span=between(row.from_at, row.to_at)
+            ),
+            subject=Subject(sandbox=held),
+            details={"from": row.from_at.isoformat(), "to": row.to_at.isoformat(), "why": row.why, "note": row.note},
+        )
+        Unread.objects.filter(pk=row.pk).update(seq=event.seq)
+
+
+def _close(held: Sandbox, reading: Reading) -> None:
+    """Put the stretch into the record: from when to when, how often read, what the list held, what was not read."""
+    span = (reading.from_at, reading.to_at)
+    made = Job.objects.filter(sandbox=held, sort_at__gte=span[0], sort_at__lt=span[1]).count()
+    gaps = Unread.objects.filter(sandbox=held, from_at__lt=span[1], to_at__gt=span[0]).exclude(to_at=None)
+    _tell_older(held)
+    event = record(
+        actor=Actor.system(),
+        action=Action.SWEEP,
+        sentence=(
+            f"read the list of {held} {reading.reads} {'time' if reading.reads == 1 else 'times'}, "
+            f"{reading.sweeps} of them to its end, {between(*span)}: {reading.jobs_listed:,} jobs listed, "
+            f"{made:,} made in this time"
+        ),
+        subject=Subject(sandbox=held),
+        details={
+            **in_record(reading),
+            "jobs_made": made,
+            "unread": [
+                {"from": row.from_at.isoformat(), "to": row.to_at.isoformat(), "why": row.why}
+                for row in gaps.order_by("from_at", "pk")
+                if row.to_at
+            ],
+        },
+    )
+    Reading.objects.filter(pk=reading.pk).update(seq=event.seq, closed_at=timezone.now())
+
+
+def _tell_older(held: Sandbox) -> None:
+    """Jobs older than the connection that were first seen since the last summary: one event for all of them."""
+    last = Reading.objects.filter(sandbox=held).exclude(closed_at=None).order_by("-closed_at").first()
+    rows = Job.objects.filter(sandbox=held, origin=Origin.OLDER)
+    if last is not None:
+        rows = rows.filter(first_seen_at__gt=last.closed_at)
+    ids: list[str] = []
+    key = 0
+    while chunk := list(rows.filter(pk__gt=key).order_by("pk").values_list("pk", "job_id")[:CHUNK]):
+        key = chunk[-1][0]
+        ids += [job_id for _pk, job_id in chunk]
+    if ids:
+        digest = hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
+        what = "1 job" if len(ids) == 1 else f"{len(ids):,} jobs"
+        record(
+            actor=Actor.system(),
+            action=Action.JOB_SEEN,
+            sentence=f"saw {what} of {held} for the first time that {'is' if len(ids) == 1 else 'are'} "
+            "older than this connection",
+            subject=Subject(sandbox=held),
+            details={"origin": Origin.OLDER.value, "count": len(ids), "sha256_of_sorted_ids": digest},
+        )
+
+
+def note_watched(sandbox: Sandbox, *, at: datetime) -> None:
+    """Watching begins: a time in which nobody watched ends, and is put on record."""
+    with transaction.atomic():
+        held = mirror.hold(sandbox)
+        rows = list(Unread.objects.filter(sandbox=held, why=Unread.Why.UNWATCHED, to_at=None).order_by("pk"))
+        for row in rows:
+            row.to_at = at
+            row.save(update_fields=["to_at"])
+        _tell_unread(held, rows)
+
+
+def note_unwatched(sandbox: Sandbox, *, at: datetime) -> None:
+    """Watching ends: what was read until now is closed, and a time begins that is not."""
+    with transaction.atomic():
+        held = mirror.hold(sandbox)
+        unread = [_unread(held, gap) for gap in missed(held, at)]
+        Sandbox.objects.filter(pk=held.pk).update(failing_since_at=None, failures=0)
+        Unread.objects.create(sandbox=held, from_at=at, why=Unread.Why.UNWATCHED)
+        open_ones = list(Reading.objects.filter(sandbox=held, seq=None).order_by("pk"))
+        for row in open_ones:
+            # What follows the last good reading is told as not read, or is no longer than a pause between two readings.
+            row.to_at = max(row.to_at, at)
+            row.save(update_fields=["to_at"])
+        _tell_unread(held, unread)
+        for row in open_ones:
+            _close(held, row)

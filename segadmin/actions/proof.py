@@ -1,0 +1,368 @@
+"""What keeps the record provable: verifications, checkpoints, their way to an outside witness, keys and settings."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.cache import cache
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.core.mail import EmailMessage
+from django.core.validators import validate_email
+from django.db import DatabaseError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from segadmin.actions.refusals import NotDone
+from segadmin.aep.errors import AEPError
+from segadmin.aep.webhook import post_webhook, webhook_problem
+from segadmin.audit import Actor, checkpoints, keys, record
+from segadmin.audit.receipts import receipt_of
+from segadmin.audit.verifier import Checkpoint as Line
+from segadmin.audit.verify import Progress, Result, verify
+from segadmin.models import Action, Checkpoint, Delivery, Installation, Outcome, Verification
+
+MAIL_EVERY = timedelta(hours=24)
+MAIL_AGAIN = timedelta(hours=1)
+WEBHOOK_AGAIN = timedelta(minutes=10)
+VERIFY_EVERY = timedelta(hours=24)
+MOST_MINUTES = 24 * 60
+_BUSY_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Witness:
+    """One outside witness: `kind` is mail or webhook. What stands on record of a webhook is its host alone."""
+
+    kind: str
+    address: str
+
+    @property
+    def shown(self) -> str:
+        return self.address if self.kind == "mail" else urlsplit(self.address).hostname or ""
+
+
+# -- verification ------------------------------------------------------------------------------------------------------
+
+
+def verify_record(
+    *,
+    actor: Actor,
+    full: bool = True,
+    first: int = 1,
+    last: int | None = None,
+    outside: Sequence[Line] = (),
+    trusted: Mapping[str, str] | None = None,
+    workers: int | None = None,
+    progress: Progress = lambda _done, _all: None,
+) -> tuple[Result, Verification | None]:
+    """Check the record, keep the result for the pages, and put it on record. Arguments as those of audit.verify.
+
+    A record can be so damaged that nothing can be added to it; then nothing is kept, and a remark says so.
+    """
+    result = verify(
+        full=full, first=first, last=last, outside=outside, trusted=trusted, workers=workers, progress=progress
+    )
+    try:
+        return result, _keep(actor, result)
+    except (DatabaseError, RuntimeError, ObjectDoesNotExist) as error:
+        if result.ok:
+            raise
+        result.remarks.append(f"This result could not be put on record: {type(error).__name__}.")
+        return result, None
+
+
+def _keep(actor: Actor, result: Result) -> Verification:
+    damage = [damage._asdict() for damage in result.damage]
+    kept = Verification(
+        at=timezone.now(),
+        by=actor.name[:150],
+        ok=result.ok,
+        first=result.first,
+        last=result.last,
+        with_content=result.with_content,
+        by_digest_only=result.by_digest_only,
+        missing=result.missing,
+        damage=damage,
+        remarks=result.remarks,
+        checkpoints=result.checkpoints,
+        outside=result.outside,
+        seconds=result.seconds,
+        full=result.full,
+    )
+    with transaction.atomic():
+        kept.save(force_insert=True)
+        record(
+            actor=actor,
+            action=Action.RECORD_VERIFIED,
+            outcome=Outcome.SUCCEEDED if result.ok else Outcome.FAILED,
+            sentence=_verified(result),
+            details=_told(result),
+        )
+    return kept
+
+
+def _verified(result: Result) -> str:
+    if not result.events:
+        return "checked the record: it has no records in this range"
+    found = "unbroken" if result.ok else f"DAMAGED, first at record {result.damage[0].seq:,} ({result.damage[0].kind})"
+    how = "" if result.full else ", digests and chain only"
+    return f"checked records {result.first:,} to {result.last:,}{how}: {found}"
+
+
+def _told(result: Result) -> dict[str, Any]:
+    return {
+        "first": result.first,
+        "last": result.last,
+        "with_content": result.with_content,
+        "by_digest_only": result.by_digest_only,
+        "missing": result.missing,
+        "checkpoints_that_agree": result.checkpoints,
+        "of_them_from_outside": result.outside,
+        "damage": [damage._asdict() for damage in result.damage],
+        "damaged": result.damaged,
+        "remarks": result.remarks,
+        "full": result.full,
+    }
+
+
+# -- checkpoints and their witnesses -----------------------------------------------------------------------------------
+
+
+def make_checkpoint(*, actor: Actor) -> Checkpoint | None:
+    """Sign the head as it stands; None for an empty record."""
+    return checkpoints.make(actor=actor)
+
+
+def installation() -> Installation:
+    """The settings of the installation, with their defaults where nothing was set yet."""
+    return Installation.objects.filter(pk=1).first() or Installation()
+
+
+def witnesses(place: Installation) -> list[Witness]:
+    """Those that are set up and can be reached from here."""
+    found = []
+    if place.witness_mail and settings.MAIL_READY:
+        found.append(Witness("mail", place.witness_mail))
+    if place.witness_webhook:
+        found.append(Witness("webhook", place.witness_webhook))
+    return found
+
+
+def send_checkpoint(*, actor: Actor, kinds: Sequence[str] = ("mail", "webhook")) -> list[Delivery]:
+    """Send the newest checkpoint to the witnesses of these kinds; nothing is locked meanwhile."""
+    newest = checkpoints.newest()
+    if newest is None:
+        return []
+    chosen = [witness for witness in witnesses(installation()) if witness.kind in kinds]
+    return [_send(actor, newest, witness) for witness in chosen]
+
+
+def _send(actor: Actor, checkpoint: Checkpoint, witness: Witness) -> Delivery:
+    problem = (_mail if witness.kind == "mail" else _webhook)(checkpoint, witness.address)
+    last = Delivery.objects.filter(kind=witness.kind).order_by("-at", "-pk").first()
+    delivery = Delivery(
+        checkpoint=checkpoint,
+        kind=witness.kind,
+        address=witness.shown[:300],
+        at=timezone.now(),
+        ok=not problem,
+        note=problem[:300],
+    )
+    with transaction.atomic():
+        delivery.save(force_insert=True)
+        # A witness that stays out of reach is one event, not one for each try.
+        if not problem or last is None or last.ok or actor.kind != "system":
+            said = f"sent checkpoint {checkpoint.number} (record {checkpoint.seq:,}) to {witness.shown}"
+            record(
+                actor=actor,
+                action=Action.WITNESS,
+                outcome=Outcome.FAILED if problem else Outcome.SUCCEEDED,
+                sentence=f"could not reach {witness.shown} with checkpoint {checkpoint.number}" if problem else said,
+                details={"checkpoint": checkpoint.number, "kind": witness.kind, "problem": problem},
+            )
+    return delivery
+
+
+def _mail(checkpoint: Checkpoint, address: str) -> str:
+    """Empty when the mail server took it, else a sentence."""
+    receipt = receipt_of(checkpoint.seq, checkpoint.chain)
+    public = "\n".join(keys.public_lines())
+    body = (
+        f"This is checkpoint {checkpoint.number} of the record of segadmin at {settings.PUBLIC_URL}.\n"
+        "Please keep this mail where the administrators of segadmin can't change it. With it anybody can show later "
+        f"that\nnothing up to record {checkpoint.seq:,} was changed, removed or put in since.\n\n"
+        f"{checkpoint.text}\n\n"
+        f"Receipt: {receipt}\n\n"
+        f"Public keys:\n{public}\n\n"
+        "To compare: paste the first line above, or the receipt, into the page "
+        f"{settings.PUBLIC_URL}/audit/proof/compare/,\nor run the verifier of an evidence pack on a machine of your own "
+        "with this mail, saved as a text file:\n"
+        "    python -I verifier.py PACK.zip --checkpoints MAIL.txt --public-key MAIL.txt\n"
+    )
+    message = EmailMessage(
+        subject=f"segadmin checkpoint {checkpoint.number}: record {checkpoint.seq:,}",
+        body=body,
+        from_email=settings.MAIL_FROM or None,
+        to=[address],
+    )
+    try:
+        message.send(using="default")
+    except OSError as error:  # smtplib's errors are of this kind too
+        return _("The mail server did not take it: %(why)s.") % {"why": error.strerror or type(error).__name__}
+    return ""
+
+
+def _webhook(checkpoint: Checkpoint, url: str) -> str:
+    """Empty when the webhook took it, else a sentence."""
+    receipt = receipt_of(checkpoint.seq, checkpoint.chain)
+    payload = {
+        "text": f"segadmin checkpoint {checkpoint.number}: record {checkpoint.seq:,}, receipt {receipt}",
+        "checkpoint": checkpoint.text,
+        "receipt": str(receipt),
+        "installation": settings.PUBLIC_URL,
+        "public_keys": keys.public_lines(),
+    }
+    try:
+        post_webhook(
+            url,
+            payload,
+            listed=settings.UPSTREAM_HOSTS,
+            proxy=settings.UPSTREAM_PROXY,
+            ca_file=settings.UPSTREAM_CA_FILE,
+            deadline_seconds=settings.UPSTREAM_DEADLINE_SECONDS,
+        )
+    except AEPError as error:
+        return error.message
+    return ""
+
+
+# -- settings and key --------------------------------------------------------------------------------------------------
+
+
+def set_witness(*, actor: Actor, mail: str, webhook: str, minutes: int, reason: str = "") -> bool:
+    """Say where checkpoints go and how often they are made. False: nothing differs."""
+    mail, webhook = mail.strip(), webhook.strip()
+    _check_witness(mail, webhook, minutes)
+    after: dict[str, Any] = {"witness_mail": mail, "witness_webhook": webhook, "checkpoint_minutes": minutes}
+    place = installation()
+    before = {name: getattr(place, name) for name in after}
+    if before == after:
+        return False
+    with transaction.atomic():
+        Installation.objects.get_or_create(pk=1)
+        there = Installation.objects.filter(pk=1, version=place.version, **before)
+        if there.update(**after, version=place.version + 1) != 1:
+            raise NotDone(_("Somebody else changed the settings meanwhile. Look at them again."))
+        changed = [name for name in after if before[name] != after[name]]
+        record(
+            actor=actor,
+            action=Action.SETTINGS_CHANGED,
+            sentence="changed where checkpoints of the record go and when they are made",
+            details={
+                "before": {name: _shown(name, before[name]) for name in changed},
+                "after": {name: _shown(name, after[name]) for name in changed},
+                "reason": reason,
+            },
+        )
+    return True
+
+
+def _shown(name: str, value: Any) -> Any:
+    """A webhook's path often is its secret."""
+    if name != "witness_webhook" or not value:
+        return value
+    return f"https://{urlsplit(value).hostname}/…"
+
+
+def _check_witness(mail: str, webhook: str, minutes: int) -> None:
+    problems: dict[str, str] = {}
+    if mail:
+        try:
+            validate_email(mail)
+        except ValidationError:
+            problems["mail"] = _("Write one e-mail address, such as audit@example.com.")
+        if not settings.MAIL_READY:
+            problems["mail"] = _("No mail server is set up here. It takes SEGADMIN_MAIL_URL and SEGADMIN_MAIL_FROM.")
+    if webhook and (problem := webhook_problem(webhook, settings.UPSTREAM_HOSTS)):
+        problems["webhook"] = problem
+    if not 1 <= minutes <= MOST_MINUTES:
+        problems["minutes"] = _("Write a number of minutes from 1 to %(most)s.") % {"most": MOST_MINUTES}
+    if problems:
+        raise NotDone(problems)
+
+
+def rotate_signing_key(*, actor: Actor, reason: str = "") -> Checkpoint | None:
+    """Sign with a fresh key from now on. The old one is destroyed, so that nobody can ever sign with it again.
+
+    The checkpoint that shows the fresh key's first use is made at once.
+    """
+    with transaction.atomic():
+        old = keys.signer().key_id
+        record(
+            actor=actor,
+            action=Action.CHECKPOINT,
+            sentence=f"destroyed the signing key {old} and made another one",
+            details={"key_before": old, "reason": reason},
+        )
+        keys.replace()
+        return checkpoints.make(actor=actor)
+
+
+# -- what is done again and again --------------------------------------------------------------------------------------
+
+
+class Stopped(Exception):
+    """A check was left off half-way because the process ends; nothing of it is kept."""
+
+
+def tend(*, actor: Actor, now: datetime | None = None, is_over: Callable[[], bool] = lambda: False) -> None:
+    """Make, send and check what is due. Any number of processes may call it: each piece of work is claimed.
+
+    `is_over` is asked now and then during a long check; when it says yes, the check is left off.
+    """
+    now = now or timezone.now()
+    place = installation()
+    if checkpoints.is_due(now, timedelta(minutes=place.checkpoint_minutes)) and _claim("checkpoint", 60):
+        make_checkpoint(actor=actor)
+    for witness in witnesses(place):
+        if _is_due(witness, now) and _claim(f"witness-{witness.kind}", 120):
+            send_checkpoint(actor=actor, kinds=[witness.kind])
+    if _verification_is_due(now) and _claim("verification", _BUSY_SECONDS):
+        _verify_unless(is_over, actor)
+
+
+def _verify_unless(is_over: Callable[[], bool], actor: Actor) -> None:
+    def stop_here(_done: int, _all: int) -> None:
+        if is_over():
+            raise Stopped
+
+    try:
+        verify_record(actor=actor, workers=1, progress=stop_here)
+    except Stopped:
+        cache.delete("proof:verification")
+
+
+def _claim(what: str, seconds: int) -> bool:
+    return bool(cache.add(f"proof:{what}", 1, seconds))
+
+
+def _is_due(witness: Witness, now: datetime) -> bool:
+    newest = checkpoints.newest()
+    if newest is None:
+        return False
+    tries = Delivery.objects.filter(kind=witness.kind).order_by("-at", "-pk")
+    last_try, last_ok = tries.first(), tries.filter(ok=True, address=witness.shown[:300]).first()
+    if last_ok is not None and last_ok.checkpoint_id == newest.number:
+        return False
+    again = MAIL_AGAIN if witness.kind == "mail" else WEBHOOK_AGAIN
+    if last_try is not None and not last_try.ok and last_try.at > now - again:
+        return False
+    return witness.kind == "webhook" or last_ok is None or last_ok.at <= now - MAIL_EVERY
+
+
+def _verification_is_due(now: datetime) -> bool:
+    last = Verification.objects.filter(full=True, first=1).order_by("-at", "-pk").first()
+    return (last is None or last.at <= now - VERIFY_EVERY) and checkpoints.newest() is not None

@@ -1,0 +1,214 @@
+"""The statement of completeness on its page, the rows behind its numbers, and the line on the audit page."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries
+
+from segadmin.actions import completeness as actions
+from segadmin.actions import explanations, findings
+from segadmin.audit import Actor
+from segadmin.models import Finding, Job, Organization, Origin, Reading, Role, Sandbox, Unread, User
+from segadmin.queries.completeness import line
+from tests.conftest import make_person, make_sandbox, signed_in
+from tests.factories import make_job
+from tests.views.pages import get, job_ids, link, text_of
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 7, 2, 12, 0, tzinfo=UTC)
+APRIL = datetime(2026, 4, 1, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Iterator[time_machine.Traveller]:
+    with time_machine.travel(NOW, tick=False) as traveller:
+        yield traveller
+
+
+def read_from(sandbox: Sandbox, first: datetime, last: datetime, clock: time_machine.Traveller) -> None:
+    """The mirror reads it, once a minute and whole once an hour."""
+    Sandbox.objects.filter(pk=sandbox.pk).update(connected_at=first, last_read_at=None)
+    moment, number = first, 0
+    while moment <= last:
+        clock.move_to(moment, tick=False)
+        actions.note_read(sandbox, read_at=moment, listed=3 if number % 20 == 0 else None)
+        moment, number = moment + timedelta(minutes=3), number + 1
+    clock.move_to(NOW, tick=False)
+
+
+def job_at(sandbox: Sandbox, job_id: str, at: datetime, origin: Origin) -> Job:
+    return make_job(sandbox, job_id, origin=origin, created_at=at, sort_at=at, first_seen_at=at, ended_at=at)
+
+
+@pytest.fixture
+def quarter(prod: Sandbox, clock: time_machine.Traveller) -> Sandbox:
+    """A sandbox connected on 30 June at 10, read for four hours, with jobs of all kinds."""
+    first = datetime(2026, 6, 30, 10, tzinfo=UTC)
+    read_from(prod, first, first + timedelta(hours=3, minutes=57), clock)
+    Sandbox.objects.filter(pk=prod.pk).update(last_read_at=NOW)
+    for number, origin in enumerate([Origin.HERE, Origin.HERE, Origin.OUTSIDE, Origin.OLDER]):
+        hours = -50 if origin == Origin.OLDER else 1
+        job_at(prod, str(number), first + timedelta(hours=hours, minutes=number), origin)
+    findings.look(prod)
+    return prod
+
+
+def statement(client: Client, query: str = "") -> str:
+    return text_of(get(client, f"/completeness/{query}"))
+
+
+def test_the_last_full_quarter_is_the_default_and_nothing_read_is_said(prod: Sandbox, auditor: User) -> None:
+    page = statement(signed_in(auditor))
+    assert "1 April to 30 June 2026, UTC" in page
+    assert "Nothing was watched in this time." in page
+
+
+def test_the_statement_says_what_was_read_and_what_was_shown(quarter: Sandbox, auditor: User) -> None:
+    make_sandbox(quarter.organization, "stage2", "development", watched=False, connected_at=None)
+    page = statement(signed_in(auditor))
+    assert "1 April to 30 June 2026, UTC, Acme Retail / prod." in page
+    assert "Adobe’s list, read to the end 4 times" in page
+    assert "showed 4 jobs made in this time: 2 sent from here , 1 from outside without explanation" in page
+    assert "1 older than the connection" in page
+    assert "Acme Retail / prod is connected since 30 June 2026 10:00:00 UTC" in page
+    assert "Not watched: Acme Retail / stage2" in page
+    assert "Not export jobs, so not here: destinations, queries, downloads." in page
+    assert "The record has no summary for 10 h 03 min on 30 June 2026 (Acme Retail / prod)." in page
+    assert "Added up from 4 summaries in the record, 80 readings in all." in page
+
+
+def test_each_number_leads_to_its_rows(quarter: Sandbox, auditor: User) -> None:
+    client = signed_in(auditor)
+    expected = {"made": ["2", "1", "0", "3"], "here": ["1", "0"], "open": ["2"], "older": ["3"], "gone": []}
+    for what, ids in expected.items():
+        page = get(client, f"/completeness/rows/?from=2026-04-01&to=2026-06-30&what={what}")
+        assert job_ids(page) == ids, what
+    page = get(client, "/completeness/rows/?from=2026-04-01&to=2026-06-30&what=sweeps")
+    assert page.context["page"].count == Reading.objects.count()
+    assert f'href="/audit/{Reading.objects.exclude(seq=None)[0].seq}/"' in page.content.decode()
+    whole = get(client, "/completeness/").content.decode()
+    for what in ("made", "here", "open", "older", "sweeps"):
+        assert f"from=2026-04-01&amp;to=2026-06-30&amp;what={what}" in whole
+
+
+def test_rows_are_paged_without_loss(quarter: Sandbox, auditor: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segadmin.queries.completeness_rows.PAGE_SIZE", 3)
+    first = datetime(2026, 6, 30, 11, tzinfo=UTC)
+    for number in range(10, 18):
+        job_at(quarter, str(number), first + timedelta(minutes=number // 3), Origin.HERE)
+    client, address, seen = signed_in(auditor), "/completeness/rows/?what=made", []
+    while address:
+        page = get(client, address)
+        seen += job_ids(page)
+        address = f"/completeness/rows/{link(page, 'next')}" if link(page, "next") else ""
+    assert sorted(seen) == sorted(Job.objects.values_list("job_id", flat=True))
+
+
+def test_a_standing_explanation_is_told_with_who_set_and_checked_it(quarter: Sandbox, auditor: User) -> None:
+    anna = Actor(kind="person", name="anna", id="1", roles=("operator",))
+    rule = explanations.set_explanation(
+        actor=anna,
+        finding=Finding.objects.select_related("sandbox__organization", "organization", "job").get(),
+        owner="Mail vendor",
+        reason="Daily",
+        valid_until_at=NOW + timedelta(days=30),
+    )
+    Job.objects.filter(job_id="2").update(explanation=rule)
+    client = signed_in(auditor)
+    page = statement(client)
+    assert "1 from outside as known of Mail vendor ( rule by anna , not checked )" in page
+    assert "0 from outside without explanation" in page
+    rows = get(client, f"/completeness/rows/?from=2026-04-01&to=2026-06-30&what=rule&rule={rule.pk}")
+    assert job_ids(rows) == ["2"]
+    explanations.check(actor=Actor(kind="person", name="ben", id="2", roles=("admin",)), explanation=rule)
+    assert "rule by anna , checked by ben" in statement(client)
+
+
+def test_times_not_read_are_told_with_their_records(quarter: Sandbox, auditor: User) -> None:
+    Unread.objects.create(
+        sandbox=quarter,
+        from_at=datetime(2026, 6, 30, 12, 0, tzinfo=UTC),
+        to_at=datetime(2026, 6, 30, 12, 14, tzinfo=UTC),
+        why=Unread.Why.ADOBE,
+        note="<b>Adobe</b> did not answer",
+        seq=1,
+    )
+    page = get(signed_in(auditor), "/completeness/")
+    assert "Adobe could not be read for 14 min on 30 June 2026 (Acme Retail / prod)" in text_of(page)
+    assert "A job made and removed again in such a time would not show." in text_of(page)
+    assert "<b>Adobe</b>" not in page.content.decode()
+    assert 'href="/audit/1/"' in page.content.decode()
+
+
+def test_summaries_that_were_altered_are_told(quarter: Sandbox, auditor: User) -> None:
+    assert "differ" not in statement(signed_in(auditor))
+    Reading.objects.filter(pk=Reading.objects.order_by("pk")[0].pk).update(jobs_listed=99)
+    assert "1 summary differs from the record." in statement(signed_in(auditor))
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("?from=2026-06-01", "Choose both days, or none."),
+        ("?from=2026-06-02&to=2026-06-01", "The last day is before the first one."),
+        ("?from=x&to=2026-06-01", "Write the day as year, month and day"),
+        ("?from=2026-08-01&to=2026-08-02", "This day has not come yet."),
+        ("?org=nordwind", "There is no organization “nordwind”"),
+    ],
+)
+@pytest.mark.parametrize("place", ["/completeness/", "/completeness/rows/"])
+def test_a_time_that_can_not_be_read_states_nothing(
+    quarter: Sandbox, auditor: User, place: str, query: str, words: str
+) -> None:
+    page = get(signed_in(auditor), f"{place}{query}")
+    assert words in text_of(page)
+    assert page.context["told"] is None
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?what=odd", "?what=rule&rule=x", "?what=made&after=odd", "?what=sweeps&after=x"]
+)
+def test_a_damaged_address_of_rows_is_no_fault(quarter: Sandbox, auditor: User, query: str) -> None:
+    get(signed_in(auditor), f"/completeness/rows/{query}")
+
+
+def test_each_org_is_for_its_own_auditors(quarter: Sandbox, foreign: Sandbox, nordwind: Organization) -> None:
+    elsewhere = signed_in(make_person("elsewhere", Role.AUDITOR, organization=nordwind))
+    assert "Acme" not in statement(elsewhere)
+
+
+def test_operators_and_viewers_do_not_get_in(quarter: Sandbox, operator: User, viewer: User) -> None:
+    for person in (operator, viewer):
+        for place in ("/completeness/", "/completeness/rows/"):
+            assert signed_in(person).get(place).status_code == 403
+
+
+# -- the line on the audit page ----------------------------------------------------------------------------------------
+
+
+def test_the_audit_page_has_the_line(quarter: Sandbox, auditor: User) -> None:
+    page = text_of(get(signed_in(auditor), "/audit/"))
+    assert "Complete for Acme Retail / prod, 26 June 00:00 UTC to now, but for" in page
+    assert "no summary on record" in page  # nothing read on 1 July, and nothing on record about it
+    assert "1 open finding" in page
+    assert "The whole statement" in page
+
+
+def test_the_line_claims_nothing_where_nothing_was_read(prod: Sandbox, auditor: User) -> None:
+    page = text_of(get(signed_in(auditor), "/audit/"))
+    assert "Complete for" not in page
+    assert "Nothing was read in the last days." in page
+
+
+def test_queries_do_not_grow_with_the_sandboxes(
+    quarter: Sandbox, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for number in range(20):
+        sandbox = make_sandbox(quarter.organization, f"more-{number}")
+        Unread.objects.create(sandbox=sandbox, from_at=NOW - timedelta(hours=1), to_at=NOW, why=Unread.Why.ADOBE)
+    with django_assert_max_num_queries(6):
+        line([quarter.organization])
