@@ -21,7 +21,12 @@ from segadmin.templatetags.segadmin import zone_word
 
 VERSION = version("segadmin")
 # Addresses that belong to an entry of the menu without standing under its own.
-ALSO_UNDER = {"jobs": ("/orgs/", "/drafts/"), "audit": ("/files/", "/completeness/"), "findings": ("/explanations/",)}
+ALSO_UNDER = {
+    "jobs": ("/orgs/", "/drafts/"),
+    "register": ("/answers/",),
+    "audit": ("/files/", "/completeness/"),
+    "findings": ("/explanations/",),
+}
 # Pages whose foot carries a receipt of the record.
 OF_RECORD = ("/audit/", "/register/", "/files/", "/answers/", "/completeness/", "/findings/", "/retention/")
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})

@@ -3,6 +3,7 @@
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from segadmin.views import (
+    answers,
     audit,
     completeness,
     errors,
@@ -49,6 +50,16 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("register/", register.register_list, name="register"),
     path("register/<int:pk>/", register.entry_page, name="register_entry"),
     path("register/<int:pk>/amend/", register.amend, name="register_amend"),
+    path("answers/", answers.page, {"answer": "exported"}, name="answers"),
+    path("answers/exported.csv", answers.file, {"answer": "exported"}, name="answers_csv"),
+    path("answers/where/", answers.page, {"answer": "where"}, name="answers_where"),
+    path("answers/where.csv", answers.file, {"answer": "where"}, name="answers_where_csv"),
+    path("answers/erasure/", answers.page, {"answer": "erasure"}, name="answers_erasure"),
+    path("answers/erasure.csv", answers.file, {"answer": "erasure"}, name="answers_erasure_csv"),
+    path("answers/processing/", answers.page, {"answer": "processing"}, name="answers_processing"),
+    path("answers/processing.csv", answers.file, {"answer": "processing"}, name="answers_processing_csv"),
+    path("answers/breach/", answers.page, {"answer": "breach"}, name="answers_breach"),
+    path("answers/breach.csv", answers.file, {"answer": "breach"}, name="answers_breach_csv"),
     path("audit/", audit.event_list, name="audit"),
     path("retention/", retention.page, name="retention"),
     path("retention/holds/new/", retention.hold, name="hold_place"),

@@ -95,6 +95,7 @@ ACCOUNT_BUTTON = Rule(post=ADMINS, hidden_from=HIDDEN_FROM_ADMINS)
 FILES_FORM = Rule(
     get={*AUDITORS, "approver", "foreign admin"}, post={*AUDITORS, "approver", "foreign admin"}, hidden=False
 )
+ANSWERS = Rule(get={*AUDITORS, "approver", "foreign admin"}, hidden=False)
 
 RULES: dict[str, Rule] = {
     "home": Rule(get=EVERYBODY),
@@ -118,6 +119,16 @@ RULES: dict[str, Rule] = {
     "register": Rule(get={*AUDITORS, "approver", "foreign admin"}, hidden=False),
     "register_entry": Rule(get={*AUDITORS, "approver"}),
     "register_amend": ADMIN_FORM,
+    "answers": ANSWERS,
+    "answers_csv": ANSWERS,
+    "answers_where": ANSWERS,
+    "answers_where_csv": ANSWERS,
+    "answers_erasure": ANSWERS,
+    "answers_erasure_csv": ANSWERS,
+    "answers_processing": ANSWERS,
+    "answers_processing_csv": ANSWERS,
+    "answers_breach": ANSWERS,
+    "answers_breach_csv": ANSWERS,
     "audit": Rule(get={*AUDITORS, "foreign admin"}, hidden=False),
     "event": Rule(get=AUDITORS),
     "audit_csv": Rule(get={*AUDITORS, "foreign admin"}, hidden=False),

@@ -14,6 +14,7 @@ The chain goes on over a restore: the first event of the new epoch follows the l
 
 import json
 import secrets
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +27,8 @@ from segadmin.models import ChainHead, Event
 
 __all__ = ["START", "append", "begin", "canonical", "chain_value", "digest_of", "locked_head"]
 
+_HEAD = "SELECT epoch, seq, chain FROM segadmin_chainhead WHERE id = 1"
+_HEAD_LOCKED = "SELECT epoch, seq, chain FROM segadmin_chainhead WHERE id = 1 FOR UPDATE"
 _MOVE = "UPDATE segadmin_chainhead SET seq = %s, chain = %s WHERE id = 1 AND seq = %s AND epoch = %s"
 _LINK = "INSERT INTO segadmin_event (seq, epoch, digest, chain) VALUES (%s, %s, %s, %s)"
 _CONTENT = (
@@ -33,17 +36,43 @@ _CONTENT = (
     "actor_kind, actor_id, actor_name, action, outcome, sentence, organization_name, sandbox_name, job_id, "
     "correlation_id, address) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
+# The same three as one statement: on PostgreSQL each one is a way to the server and back.
+_AT_ONCE = (
+    "WITH moved AS (UPDATE segadmin_chainhead SET seq = %s, chain = %s WHERE id = 1 AND seq = %s AND epoch = %s "
+    "RETURNING id), linked AS (INSERT INTO segadmin_event (seq, epoch, digest, chain) "
+    "SELECT %s, %s, %s, %s FROM moved RETURNING seq) "
+    "INSERT INTO segadmin_eventcontent (seq, text, organization_id, sandbox_id, at, request_uuid, attempt_uuid, "
+    "actor_kind, actor_id, actor_name, action, outcome, sentence, organization_name, sandbox_name, job_id, "
+    "correlation_id, address) SELECT %s, %s, %s::bigint, %s::bigint, %s::timestamptz, %s::uuid, %s::uuid, "
+    "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s FROM linked"
+)
+
+
+@dataclass(frozen=True)
+class Head:
+    """The newest link, as the one row of the head has it."""
+
+    epoch: int
+    seq: int
+    chain: str
 
 
 def canonical(content: dict[str, Any]) -> str:
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def locked_head() -> ChainHead:
+def locked_head() -> Head:
     """The newest link, locked until the transaction ends: numbers have no gaps and no forks."""
-    if not transaction.get_connection().in_atomic_block:
+    connection = transaction.get_connection()
+    if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("An event is written in the transaction of what it tells.")
-    return ChainHead.objects.select_for_update().get(pk=1)
+    with connection.cursor() as cursor:
+        # On SQLite the transaction itself is the lock.
+        cursor.execute(_HEAD_LOCKED if connection.features.has_select_for_update else _HEAD)
+        row = cursor.fetchone()
+    if row is None:
+        raise RuntimeError("The head of the record is gone.")
+    return Head(*row)
 
 
 def append(content: dict[str, Any], *, organization_id: int | None = None, sandbox_id: int | None = None) -> Event:
@@ -62,15 +91,20 @@ def append(content: dict[str, Any], *, organization_id: int | None = None, sandb
         columns_of(content)
     )
     instant = connection.ops.adapt_datetimefield_value(datetime.fromisoformat(at))
-    # The plain statements: the ORM's take twice as long, and every remote change waits for them.
+    ids = [organization_id, sandbox_id, instant, _uuid(connection, request), _uuid(connection, attempt)]
+    texts = [kind, id_, name, action, outcome, sentence, org, sandbox, job, correlation, address]
+    move, link = [seq, chain, head.seq, head.epoch], [seq, head.epoch, digest, chain]
+    # Plain statements: the ORM's take twice as long, and every remote change waits for them.
     with connection.cursor() as cursor:
-        cursor.execute(_MOVE, [seq, chain, head.seq, head.epoch])
+        if connection.vendor == "postgresql":
+            cursor.execute(_AT_ONCE, [*move, *link, seq, text, *ids, *texts])
+        else:
+            cursor.execute(_MOVE, move)
         if cursor.rowcount != 1:
             raise RuntimeError("The head of the record moved while it was locked.")
-        cursor.execute(_LINK, [seq, head.epoch, digest, chain])
-        values = [organization_id, sandbox_id, instant, _uuid(connection, request), _uuid(connection, attempt)]
-        texts = [kind, id_, name, action, outcome, sentence, org, sandbox, job, correlation, address]
-        cursor.execute(_CONTENT, [seq, text, *values, *texts])
+        if connection.vendor != "postgresql":
+            cursor.execute(_LINK, link)
+            cursor.execute(_CONTENT, [seq, text, *ids, *texts])
     event = Event(seq=seq, epoch=head.epoch, digest=digest, chain=chain)
     event._state.adding, event._state.db = False, connection.alias
     return event
@@ -83,7 +117,7 @@ def _uuid(connection: Any, text: str) -> str | None:
     return text if connection.features.has_native_uuid_field else text.replace("-", "")
 
 
-def begin(head: ChainHead, highest: int) -> None:
+def begin(head: Head, highest: int) -> None:
     """Move the locked head into a new epoch, whose first number is the one after `highest`; the chain goes on."""
     moved = ChainHead.objects.filter(pk=1, seq=head.seq, epoch=head.epoch).update(
         epoch=head.epoch + 1, seq=max(head.seq, highest)

@@ -43,7 +43,8 @@ BASES = [("asked", gettext_lazy("when it was asked for")), ("ended", gettext_laz
 
 
 def _short(label: Any) -> forms.CharField:
-    return forms.CharField(label=label, required=False, max_length=300, widget=forms.TextInput(attrs=TEXT))
+    # One more than a recipient may have: the sign for "exactly".
+    return forms.CharField(label=label, required=False, max_length=301, widget=forms.TextInput(attrs=TEXT))
 
 
 class RegisterFilterForm(forms.Form):

@@ -6,6 +6,7 @@ person of that audience") is looked for in a bounded number of candidates, and t
 
 import functools
 import operator
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,8 +20,8 @@ from segadmin.models import EventContent, Organization
 
 # Up to so many matches are listed by their numbers, which any combination of filters then narrows at once.
 MOST_LISTED = 1000
-# Candidates that are read at once, and for one page, where no index can help.
-BATCH, MOST_SEARCHED = 4000, 20_000
+# Candidates that are read at once, and for one page, where no index can help; after so long no more are begun.
+BATCH, MOST_SEARCHED, SEARCH_SECONDS = 4000, 20_000, 0.2
 # Beyond so many places one select reads a page instead of a union of one each.
 MOST_BRANCHES = 100
 # Numbers and clocks go together but for waiting writers and clocks that were set back, by at most this.
@@ -162,6 +163,7 @@ def numbers(scope: Scope, filters: Filters, after: int | None, size: int) -> Num
     if filters.sought is None:
         return Numbers(_below(branches, narrowed, after, size))
     found: list[int] = []
+    until = time.monotonic() + SEARCH_SECONDS
     for _batch in range(MOST_SEARCHED // BATCH):
         candidates = _below(branches, narrowed, after, BATCH)
         if candidates:
@@ -171,4 +173,6 @@ def numbers(scope: Scope, filters: Filters, after: int | None, size: int) -> Num
             found += _below([every], narrowed & within & filters.sought, None, size - len(found))
         if len(found) == size or len(candidates) < BATCH:
             return Numbers(found)
+        if time.monotonic() > until:
+            break
     return Numbers(found, after)

@@ -149,7 +149,10 @@ def key_lines() -> str:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How one kept receipt or checkpoint fits. `fits` is None where it can't be told."""
+    """How one kept receipt or checkpoint fits. `fits` is None where it can't be told.
+
+    `checked`: the row of records up to there was found unbroken, so that fitting says something about all of them.
+    """
 
     what: str
     seq: int
@@ -157,6 +160,7 @@ class Comparison:
     says: str
     proves: str = ""
     at: str = ""
+    checked: bool = False
 
 
 class NotReadable(ValueError):
@@ -196,7 +200,8 @@ def _receipt(kept: receipts.Receipt) -> Comparison:
         "A receipt holds 12 of 64 characters: it shows every accident and every ordinary alteration. Against somebody "
         "who can spend a great deal of computing on a forgery, compare a whole checkpoint."
     )
-    return Comparison(_("Receipt"), kept.seq, True, says, f"{_whole(kept.seq)} {short}")
+    proves, checked = _whole(kept.seq)
+    return Comparison(_("Receipt"), kept.seq, True, says, f"{proves} {short}", checked=checked)
 
 
 def _checkpoint(kept: verifier.Checkpoint) -> Comparison:
@@ -218,7 +223,8 @@ def _checkpoint(kept: verifier.Checkpoint) -> Comparison:
         says += " " + _("It is signed with the key %(key)s, which this installation does not know.") % {
             "key": kept.key_id
         }
-    return Comparison(what, kept.seq, True, says, _whole(kept.seq), kept.at)
+    proves, checked = _whole(kept.seq)
+    return Comparison(what, kept.seq, True, says, proves, kept.at, checked and key is not None)
 
 
 def _gone(seq: int) -> str:
@@ -233,19 +239,18 @@ def _gone(seq: int) -> str:
     return _("Record %(seq)s is not there any more: records were removed since.") % {"seq": f"{seq:,}"}
 
 
-def _whole(seq: int) -> str:
-    """What a fitting value shows, which is as much as the last check of the row before it."""
+def _whole(seq: int) -> tuple[str, bool]:
+    """What a fitting value shows, which is as much as the last check of the row before it; and whether there was one."""
     last = last_verification()
     if last is None or not last.ok or last.last < seq:
-        return _(
-            "That alone says little: have the row of records checked up to there, then it shows that none changed."
+        says = _(
+            "That alone says little: have the record checked up to there, then it shows that nothing before changed."
         )
-    return _(
+        return says, False
+    says = _(
         "With the check of %(at)s (records 1 to %(last)s unbroken) it shows that up to record %(seq)s nothing was "
         "changed, removed or put in since you kept it. You rely on this server for that; with an evidence pack and "
         "verifier.py you do not."
-    ) % {
-        "at": f"{timezone.localtime(last.at):%d %B %Y %H:%M %Z}",
-        "last": f"{last.last:,}",
-        "seq": f"{seq:,}",
-    }
+    )
+    at = f"{timezone.localtime(last.at):%d %B %Y %H:%M %Z}"
+    return says % {"at": at, "last": f"{last.last:,}", "seq": f"{seq:,}"}, True

@@ -21,6 +21,7 @@ MOST_COUNTED = 50_000
 ASKED, ENDED = "asked", "ended"
 NOT_KNOWN = "-"
 ANY = "any"
+EXACTLY = "="
 # The certain ones come first in a row's words.
 CERTAIN_ANY = Q(pii_words__gt="") & ~Q(pii_words__startswith="|?")
 POSSIBLE_ONLY = Q(pii_words__startswith="|?")
@@ -31,10 +32,10 @@ class Filters(TypedDict, total=False):
 
     `sandboxes` holds keys; `persons` names, with "-" for not known; `certain` and `possible` kinds of personal data, where
     "any" stands for any certain one, and for possible ones only;
-    `audience` and `dataset` an id or part of a name; `field` a path, which also finds what contains it and what it
-    contains. `basis` says which time the period is about: "asked" (asked, else made at Adobe, else first seen) or
-    "ended"; times are aware, `to_at` is exclusive. `text` has to be in the row's words, each of it. `also` is what a
-    query line asks beyond all this.
+    `audience` and `dataset` an id or part of a name, `recipient` a part, and each with "=" in front exactly that;
+    `field` a path, which also finds what contains it and what it contains. `basis` says which time the period is about:
+    "asked" (asked, else made at Adobe, else first seen) or "ended"; times are aware, `to_at` is exclusive. `text` has to
+    be in the row's words, each of it. `also` is what a query line asks beyond all this.
     """
 
     sandboxes: Sequence[int]
@@ -113,11 +114,11 @@ def _categories(filters: Filters) -> Q:
 def _texts(filters: Filters) -> Q:
     found = Q()
     if audience := filters.get("audience"):
-        found &= Q(audience_words__contains=audience.lower())
+        found &= of_audience(audience)
     if dataset := filters.get("dataset"):
-        found &= Q(dataset_id=dataset) | Q(dataset_name__icontains=dataset)
+        found &= of_dataset(dataset)
     if recipient := filters.get("recipient"):
-        found &= Q(recipient__icontains=recipient)
+        found &= of_recipient(recipient)
     if ticket := filters.get("ticket"):
         found &= Q(ticket__iexact=ticket)
     if field := filters.get("field"):
@@ -125,6 +126,28 @@ def _texts(filters: Filters) -> Q:
     for word in filters.get("text", "").lower().split():
         found &= Q(search__contains=word)
     return found
+
+
+def of_audience(value: str) -> Q:
+    """Exports of audiences whose id or name contains this; "=x" is exactly x, and "=" is exports of no audience."""
+    if value.startswith(EXACTLY):
+        exact = value.removeprefix(EXACTLY).lower()
+        return Q(audience_words__contains=f"|{exact}|") if exact else Q(audience_words="")
+    return Q(audience_words__contains=value.lower())
+
+
+def of_dataset(value: str) -> Q:
+    """Exports to this id, or to a dataset whose name contains it; "=x" is the id x, "=" a dataset not told."""
+    if value.startswith(EXACTLY):
+        return Q(dataset_id=value.removeprefix(EXACTLY))
+    return Q(dataset_id=value) | Q(dataset_name__icontains=value)
+
+
+def of_recipient(value: str) -> Q:
+    """Exports whose stated recipient contains this; "=x" is exactly x, "=" a recipient not said."""
+    if value.startswith(EXACTLY):
+        return Q(recipient=value.removeprefix(EXACTLY))
+    return Q(recipient__icontains=value)
 
 
 def of_field(path: str) -> Q:

@@ -85,14 +85,6 @@ def one_of(value: str, known: Sequence[str], what: str) -> str:
     return value
 
 
-def _audience(value: str) -> Q:
-    return Q(audience_words__contains=value.lower())
-
-
-def _dataset(value: str) -> Q:
-    return Q(dataset_id=value) | Q(dataset_name__icontains=value)
-
-
 def _personal_data(value: str) -> Q:
     """`email`: for certain or possibly; `certain-email` and `possible-email` tell them apart."""
     mark, category = "", value
@@ -121,10 +113,10 @@ def _request(value: str) -> Q:
 
 # Of an export, whichever page asks. Each gives a condition or raises Malformed.
 OF_EXPORTS: dict[str, Callable[[str], Q]] = {
-    "audience": _audience,
-    "dataset": _dataset,
+    "audience": register.of_audience,
+    "dataset": register.of_dataset,
     "field": _field,
-    "recipient": lambda value: Q(recipient__icontains=value),
+    "recipient": register.of_recipient,
     "ticket": lambda value: Q(ticket__iexact=value),
     "pii": _personal_data,
 }

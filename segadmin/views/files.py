@@ -23,7 +23,7 @@ from segadmin.actions.refusals import NotDone
 from segadmin.audit import Actor
 from segadmin.forms import files as forms
 from segadmin.models import FileReceipt, Job, Organization
-from segadmin.queries import audit, evidence, files, files_register, receipts, register
+from segadmin.queries import answers_files, audit, evidence, files, files_register, receipts, register
 from segadmin.views import audit as audit_page
 from segadmin.views.forms import form_page
 from segadmin.views.search import register_search
@@ -42,7 +42,7 @@ NO_FILTER = ("after", "csrfmiddlewaretoken")
 # -- what is asked for ------------------------------------------------------------------------------------------------
 
 
-def _chosen(query: QueryDict) -> dict[str, list[str]]:
+def chosen_of(query: QueryDict) -> dict[str, list[str]]:
     """The filter as it stands in the address, without what is empty."""
     found = {name: [word[:300] for word in query.getlist(name) if word.strip()] for name in query}
     return {name[:60]: words[:100] for name, words in found.items() if words and name not in NO_FILTER}
@@ -55,7 +55,7 @@ def _audit_order(query: QueryDict, kind: Kind, scope: audit.Scope, filters: audi
         kind=kind,
         organizations=filters.organizations if picked else scope.organizations,
         whole=scope.whole and (filters.no_organization or not picked),
-        chosen=_chosen(query),
+        chosen=chosen_of(query),
         from_at=filters.from_at,
         to_at=filters.to_at,
         zone=timezone.get_current_timezone_name(),
@@ -96,12 +96,12 @@ def _refused(request: HttpRequest, sentences: Sequence[str], status: int) -> Htt
     return render(request, "files/refused.html", {"sentences": sentences}, status=status)
 
 
-def _faults(request: HttpRequest, form: Form) -> HttpResponse:
+def faults(request: HttpRequest, form: Form) -> HttpResponse:
     """A filter that can't be applied gives no file: one without it would be another answer."""
     return _refused(request, [str(text) for texts in form.errors.values() for text in texts], 400)
 
 
-def _streamed(
+def streamed(
     request: HttpRequest, order: actions.Order, source: Callable[[int], Iterable[files.Part]]
 ) -> HttpResponseBase:
     if request.method == "HEAD":  # looks, and takes nothing
@@ -122,11 +122,11 @@ def audit_file(request: HttpRequest, kind: Kind) -> HttpResponseBase:
     scope = audit_page.scope_of(request)
     form = audit_page.form_of(request.GET, scope)
     if not form.is_valid():
-        return _faults(request, form)
+        return faults(request, form)
     filters = audit_page.filters_of(form)
     rows = files.audit_csv if kind == Kind.CSV else files.audit_jsonl
     order = _audit_order(request.GET, kind, scope, filters)
-    return _streamed(request, order, lambda cut_off: rows(scope, filters, cut_off))
+    return streamed(request, order, lambda cut_off: rows(scope, filters, cut_off))
 
 
 @require_safe
@@ -134,7 +134,7 @@ def register_file(request: HttpRequest, kind: Kind) -> HttpResponseBase:
     access.anywhere(request, needs=MAY_READ_REGISTER)
     form = register_search(request)
     if not form.is_valid():
-        return _faults(request, form)
+        return faults(request, form)
     narrowed, organizations = form.narrowed(), form.chosen_organizations
     filters = register.Filters(**narrowed)  # type: ignore[typeddict-item]  # the form gives these names
     rows = files_register.register_csv if kind == Kind.CSV else files_register.register_jsonl
@@ -143,12 +143,12 @@ def register_file(request: HttpRequest, kind: Kind) -> HttpResponseBase:
         kind=kind,
         organizations=organizations,
         whole=False,
-        chosen=_chosen(request.GET),
+        chosen=chosen_of(request.GET),
         from_at=narrowed["from_at"],
         to_at=narrowed["to_at"],
         zone=timezone.get_current_timezone_name(),
     )
-    return _streamed(request, order, lambda _cut_off: rows([row.pk for row in organizations], filters))
+    return streamed(request, order, lambda _cut_off: rows([row.pk for row in organizations], filters))
 
 
 # -- receipts ---------------------------------------------------------------------------------------------------------
@@ -171,8 +171,13 @@ def _receipt(request: HttpRequest, code: str) -> receipts.Shown:
 @require_safe
 def receipt(request: HttpRequest, code: str) -> HttpResponse:
     shown = _receipt(request, code)
-    columns = files_register.REGISTER_COLUMNS if shown.receipt.what == "register" else files.AUDIT_COLUMNS
-    return render(request, "files/receipt.html", {"shown": shown, "columns": columns})
+    return render(request, "files/receipt.html", {"shown": shown, "columns": _columns(shown.receipt)})
+
+
+def _columns(receipt: FileReceipt) -> dict[str, str]:
+    if receipt.what == "answers":
+        return answers_files.columns_of(receipt.filter)
+    return files_register.REGISTER_COLUMNS if receipt.what == "register" else files.AUDIT_COLUMNS
 
 
 @require_safe
@@ -220,7 +225,7 @@ def evidence_pack(request: HttpRequest) -> HttpResponseBase:
         except NotDone as problem:
             about.add_error(None, str(problem))
     shown = ("from", "to", "job")
-    kept = [(name, word) for name, words in _chosen(query).items() if name not in shown for word in words]
+    kept = [(name, word) for name, words in chosen_of(query).items() if name not in shown for word in words]
     context = {"form": form, "about": about, "kept": kept, "most": packs.MOST_RECORDS}
     return render(request, "files/evidence.html", context, status=422 if form.errors or about.errors else 200)
 

@@ -94,7 +94,7 @@ def test_create_watch_cancel_and_read_the_record(demo: Demo, open_as: Opener) ->
     expect(record.locator("main")).to_contain_text(re.compile(rf"got job {first} from Adobe"))
     record.goto("/audit/?person=operator&action=export.create&outcome=requested")
     event = record.locator("details.ev").first
-    event.locator("summary").click()
+    event.locator(":scope > summary").click()
     event.get_by_role("link", name=re.compile("Open record")).click()
     record.wait_for_url(re.compile(r"/audit/\d+/"))
     expect(record.locator("main")).to_contain_text("The same again, to be stopped")

@@ -55,7 +55,7 @@ def test_the_record_and_its_filters(open_as: Opener) -> None:
     page = open_as("auditor", java_script_enabled=False)
     page.goto("/audit/?action=signin.done")
     expect(page.locator("details.ev").first).to_contain_text("signed in")
-    page.locator("details.ev summary").first.click()
+    page.locator("details.ev > summary").first.click()
     page.get_by_role("link", name=re.compile("Open record")).first.click()
     page.wait_for_url(re.compile(r"/audit/\d+/"))
 

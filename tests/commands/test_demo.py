@@ -14,6 +14,13 @@ from tests.processes import Browser, Demo, children, command_of, descendants, ev
 ROLES = ("admin", "operator", "approver", "auditor", "viewer")
 
 
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """One for all tests that leave it running."""
+    with Demo(tmp_path_factory.mktemp("lasting") / "demo") as running:
+        yield running
+
+
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Demo]:
     with Demo(tmp_path / "demo") as running:
@@ -37,20 +44,20 @@ def sockets_of(pids: set[int]) -> set[str]:
     return {words[1].partition(":")[0] for words in lines if words[3] == "0A" and words[9] in inodes}
 
 
-def test_every_role_can_sign_in_and_the_first_page_is_full(demo: Demo) -> None:
+def test_every_role_can_sign_in_and_the_first_page_is_full(lasting: Demo) -> None:
     for role in ROLES:
-        demo.signed_in(role)
-    page = demo.signed_in("operator").page("/jobs/")
+        lasting.signed_in(role)
+    page = lasting.signed_in("operator").page("/jobs/")
     assert page.status_code == 200
     assert len(job_ids(page.text)) >= 30
     for org, sandbox in (("acme", "prod"), ("acme", "stage"), ("nordwind", "prod")):
         assert re.search(rf'data-org="{org}"[^>]*data-sandbox="{sandbox}"', page.text), f"nothing of {org} {sandbox}"
-    assert Browser(demo.url).page("/readyz").text == "ready\n"
+    assert Browser(lasting.url).page("/readyz").text == "ready\n"
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads the kernel's list of sockets")
-def test_it_listens_on_loopback_only(demo: Demo) -> None:
-    assert sockets_of(descendants(demo.process.pid)) == {"0100007F"}
+def test_it_listens_on_loopback_only(lasting: Demo) -> None:
+    assert sockets_of(descendants(lasting.process.pid)) == {"0100007F"}
 
 
 def test_ctrl_c_ends_everything_and_a_new_start_goes_on(tmp_path: Path) -> None:
@@ -109,8 +116,8 @@ def test_a_taken_port_is_said_in_a_sentence(tmp_path: Path) -> None:
             assert f"Port {port} of 127.0.0.1 is taken by another program." in demo.text
 
 
-def test_two_demos_cannot_share_a_folder(demo: Demo) -> None:
-    with Demo(demo.folder, ready=False) as second:
+def test_two_demos_cannot_share_a_folder(lasting: Demo) -> None:
+    with Demo(lasting.folder, ready=False) as second:
         assert second.ended() == 1
         assert "runs in" in second.text
-    assert demo.signed_in("viewer").page("/jobs/").status_code == 200
+    assert lasting.signed_in("viewer").page("/jobs/").status_code == 200

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from pytest_django import Settings
 
 from segadmin import connect, sync
 from segadmin.actions import jobs as job_actions
@@ -25,13 +26,14 @@ from tests.upstream import Clock, body_for
 
 pytestmark = pytest.mark.django_db
 
-# Generous: it takes a few seconds where nothing else runs. Quadratic work or a loop would take far longer.
-LONGEST_SECONDS = 120.0
+# Of processor time, so that a busy machine does not matter. It takes under 10; quadratic work would take minutes.
+MOST_SECONDS = 60.0
 
 
 @pytest.fixture(autouse=True)
-def _jobs_alone(monkeypatch: pytest.MonkeyPatch, live_prod: Sandbox) -> None:
-    """One sandbox, and no reading of names: only pages of jobs are asked for."""
+def _jobs_alone(monkeypatch: pytest.MonkeyPatch, settings: Settings, live_prod: Sandbox) -> None:
+    """One sandbox, and no reading of names: only pages of jobs are asked for, and a busy machine may take its time."""
+    settings.UPSTREAM_DEADLINE_SECONDS = 15
     monkeypatch.setattr("segadmin.sync.names.tend", lambda *_args, **_more: None)
     Sandbox.objects.exclude(pk=live_prod.pk).update(watched=False)
 
@@ -94,9 +96,9 @@ def test_thousands_of_jobs_in_short_pages(
     began = timezone.now() - timedelta(days=30)
     for number in range(count):
         emulator.add_job("acme", "prod", body, created_at=(began + timedelta(minutes=number)).timestamp())
-    begun = time.monotonic()
+    begun = time.process_time()
     assert sync.once() == []
-    assert time.monotonic() - begun < LONGEST_SECONDS
+    assert time.process_time() - begun < MOST_SECONDS
     assert mirrored(live_prod) == listed(emulator)
     assert len(lists(emulator)) == count / limit
     emulator.forget_requests()

@@ -67,7 +67,7 @@ class World:
         self.patch = pytest.MonkeyPatch()
         host = self.emulator.url.removeprefix("http://")
         self.patch.setattr("django.conf.settings.UPSTREAM_HOSTS", frozenset({host}))
-        self.patch.setattr("django.conf.settings.UPSTREAM_DEADLINE_SECONDS", 5)
+        self.patch.setattr("django.conf.settings.UPSTREAM_DEADLINE_SECONDS", 15)
         # Names are a comfort, and reading them is most of what a visit costs.
         self.patch.setattr("segadmin.sync.names.tend", lambda *_args, **_more: None)
         organization = connect_org(self.emulator, "acme")

@@ -234,10 +234,14 @@ def test_a_receipt_that_fits(auditor: User, kept: Checkpoint, form: str) -> None
     assert "has the chain value of your receipt" in text
     assert "nothing was changed, removed or put in since you kept it" in text
     assert "12 of 64 characters" in text
+    assert 'class="note ok"' in signed_in(auditor).get(COMPARE, {"kept": typed}).content.decode()
 
 
 def test_a_fitting_receipt_without_a_check_proves_little(auditor: User, kept: Checkpoint) -> None:
-    assert "That alone says little" in text_of(signed_in(auditor), COMPARE, kept=str(queries.receipt()))
+    client = signed_in(auditor)
+    receipt = str(queries.receipt())
+    assert "That alone says little" in text_of(client, COMPARE, kept=receipt)
+    assert 'class="note ok"' not in client.get(COMPARE, {"kept": receipt}).content.decode()
 
 
 def test_a_receipt_of_a_rewritten_record(auditor: User, kept: Checkpoint) -> None:

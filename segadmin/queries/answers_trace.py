@@ -1,0 +1,246 @@
+"""Where something went, and which exports an erasure has to follow."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from segadmin.models import Amendment, DataLeft
+from segadmin.queries import register
+from segadmin.queries.answers import GONE, GONE_OR_GOING, Facts, Lead, Sums, chunks
+from segadmin.queries.register import EXACTLY, Filters
+from segadmin.queries.search import Term
+
+NAMED, EVERYONE = "named", "everyone"
+MAY_CONTAIN, NOT_EXCLUDED, DOES_NOT = "may_contain", "cannot_be_excluded", "does_not"
+VERDICTS = (MAY_CONTAIN, NOT_EXCLUDED, DOES_NOT)
+
+
+def verdict_word(verdict: str) -> str:
+    return {
+        MAY_CONTAIN: _("May contain them"),
+        NOT_EXCLUDED: _("Cannot be excluded"),
+        DOES_NOT: _("Does not"),
+    }[verdict]
+
+
+@dataclass
+class Goal:
+    """One place that data went to: a dataset, and a recipient as stated. `before`: recipients as first stated."""
+
+    how: str
+    dataset_id: str
+    dataset: str
+    recipient: str
+    url: str = ""
+    before: set[str] = field(default_factory=set)
+    sums: Sums = field(default_factory=Sums)
+
+
+@dataclass(frozen=True)
+class Found:
+    """One export of an answer; `first` is the recipient before its first correction, None where it was not corrected."""
+
+    how: str
+    facts: Facts
+    first: str | None
+
+
+def _first_recipients(rows: Sequence[Facts]) -> dict[int, str]:
+    amended = [row.pk for row in rows if row.amended]
+    if not amended:
+        return {}
+    changes = Amendment.objects.filter(entry__in=amended, field="recipient").order_by("-pk")
+    return dict(changes.values_list("entry_id", "old"))
+
+
+# -- where it went ----------------------------------------------------------------------------------------------------
+
+
+def parts(filters: Filters) -> list[tuple[str, Filters]]:
+    """What has to be read: exports of what was named, and those of everyone, who held any audience too."""
+    left = [word for word in GONE_OR_GOING if not filters.get("left") or word in filters["left"]]
+    # Nothing may have left of what was asked for: a word that no row has.
+    named: Filters = {**filters, "left": left or ["nothing"]}
+    found = [(NAMED, named)]
+    audience = filters.get("audience")
+    if audience and audience != EXACTLY:
+        found.append((EVERYONE, {**named, "audience": EXACTLY}))
+    return found
+
+
+def where(organizations: Sequence[int], filters: Filters) -> Iterator[Found]:
+    """Exports that took it away, or may have, or may still; those that named it first."""
+    for how, narrowed in parts(filters):
+        for chunk in chunks(register.matching(organizations, narrowed)):
+            first = _first_recipients(chunk)
+            for row in chunk:
+                yield Found(how, row, first.get(row.pk))
+
+
+def goals(found: Iterable[Found], lead: Lead, filters: Filters) -> list[Goal]:
+    """Places by number of exports; each number leads to its rows."""
+    goals: dict[tuple[str, str, str], Goal] = {}
+    for item in found:
+        row = item.facts
+        key = (item.how, row.dataset_id, row.recipient)
+        goal = goals.setdefault(key, Goal(item.how, row.dataset_id, row.dataset, row.recipient))
+        goal.sums.add(row)
+        if item.first is not None and item.first != row.recipient:
+            goal.before.add(item.first)
+    narrowed = dict(parts(filters))
+    for goal in goals.values():
+        values: dict[str, str | list[str]] = {"left": list(narrowed[goal.how]["left"])}
+        values |= {"dataset": f"{EXACTLY}{goal.dataset_id}", "recipient": f"{EXACTLY}{goal.recipient}"}
+        if goal.how == EVERYONE:
+            values["audience_instead"] = EXACTLY
+        goal.url = lead(**values)
+    return sorted(
+        goals.values(), key=lambda goal: (goal.how == EVERYONE, -goal.sums.exports, goal.dataset, goal.recipient)
+    )
+
+
+# -- erasure ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One reason for a verdict. `terms` are what it adds to the register's query line."""
+
+    verdict: str
+    reason: str
+    condition: Q
+    terms: tuple[Term, ...]
+
+
+def rules(audiences: Sequence[str]) -> list[Rule]:
+    """Together they cover every row once. `audiences`: ids, or parts of names."""
+    theirs = Q(pk__in=[])
+    for word in audiences:
+        theirs |= register.of_audience(word)
+    of_all = register.of_audience(EXACTLY)
+    these, everyone = Term("audience", tuple(audiences)), Term("audience", (EXACTLY,))
+    others = Term("audience", (*audiences, EXACTLY), excluded=True)
+    left, going, nothing = Q(data_left__in=GONE), Q(data_left=DataLeft.NOT_YET), Q(data_left=DataLeft.NO)
+    return [
+        Rule(
+            MAY_CONTAIN,
+            _("of one of these audiences, and data left or may have"),
+            theirs & left,
+            (these, Term("left", GONE)),
+        ),
+        Rule(
+            NOT_EXCLUDED,
+            _("of everyone, or of an audience that is not on record"),
+            of_all & ~nothing,
+            (everyone, Term("left", GONE_OR_GOING)),
+        ),
+        Rule(
+            NOT_EXCLUDED,
+            _("of one of these audiences; whether data leaves is not known yet"),
+            theirs & going,
+            (these, Term("left", (DataLeft.NOT_YET.value,))),
+        ),
+        Rule(
+            DOES_NOT,
+            _("no data left: refused, never sent, empty, or ended before"),
+            nothing,
+            (Term("left", (DataLeft.NO.value,)),),
+        ),
+        Rule(DOES_NOT, _("of other audiences"), ~theirs & ~of_all & ~nothing, (others, Term("left", GONE_OR_GOING))),
+    ]
+
+
+@dataclass
+class Counted:
+    """One rule with what it found."""
+
+    rule: Rule
+    url: str
+    sums: Sums
+
+
+@dataclass
+class Recipient:
+    """Whom to tell (article 19 of the GDPR): a recipient as stated, empty where none was."""
+
+    name: str
+    datasets: set[str] = field(default_factory=set)
+    before: set[str] = field(default_factory=set)
+    verdicts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the datasets."""
+        return sorted(self.datasets)
+
+    @property
+    def may_contain(self) -> int:
+        return self.verdicts.get(MAY_CONTAIN, 0)
+
+    @property
+    def not_excluded(self) -> int:
+        return self.verdicts.get(NOT_EXCLUDED, 0)
+
+
+@dataclass
+class Trace:
+    counted: list[Counted]
+    recipients: list[Recipient]
+    audiences: dict[str, str]
+    unmatched: list[str]
+
+    def total(self, verdict: str) -> int:
+        return sum(item.sums.exports for item in self.counted if item.rule.verdict == verdict)
+
+    @property
+    def exports(self) -> int:
+        return sum(item.sums.exports for item in self.counted)
+
+    @property
+    def verdicts(self) -> list[tuple[str, str, int, list[Counted]]]:
+        """(verdict, in words, exports, its reasons)."""
+        return [
+            (one, verdict_word(one), self.total(one), [item for item in self.counted if item.rule.verdict == one])
+            for one in VERDICTS
+        ]
+
+
+def traced(organizations: Sequence[int], filters: Filters, rule: Rule) -> Iterator[Found]:
+    """Rows of one rule."""
+    for chunk in chunks(register.matching(organizations, filters).filter(rule.condition)):
+        first = _first_recipients(chunk)
+        for row in chunk:
+            yield Found(rule.verdict, row, first.get(row.pk))
+
+
+def trace(organizations: Sequence[int], filters: Filters, audiences: Sequence[str], lead: Lead) -> Trace:
+    """Every export in the scope and period, each under one rule."""
+    counted, recipients, met = [], dict[str, Recipient](), dict[str, str]()
+    for rule in rules(audiences):
+        item = Counted(rule, lead(terms=rule.terms), Sums())
+        for found in traced(organizations, filters, rule):
+            row = found.facts
+            item.sums.add(row)
+            if rule.verdict == DOES_NOT:
+                continue
+            to = recipients.setdefault(row.recipient, Recipient(row.recipient))
+            to.datasets.add(row.dataset or _("dataset not told"))
+            to.before |= {found.first} - {None, "", row.recipient}  # type: ignore[arg-type]
+            to.verdicts[rule.verdict] = to.verdicts.get(rule.verdict, 0) + 1
+            for one in row.audiences:
+                if _is_one(one, audiences):
+                    met[one["id"]] = one.get("name") or met.get(one["id"]) or one["id"]
+        counted.append(item)
+    order = sorted(recipients.values(), key=lambda one: (not one.name, -one.may_contain, one.name.lower()))
+    return Trace(counted, order, met, [word for word in audiences if not _is_met(organizations, filters, word)])
+
+
+def _is_one(audience: dict[str, str], wanted: Sequence[str]) -> bool:
+    words = f"|{audience.get('name', '')}|{audience['id']}|".lower()
+    return any((f"|{word[1:]}|" if word.startswith(EXACTLY) else word).lower() in words for word in wanted)
+
+
+def _is_met(organizations: Sequence[int], filters: Filters, word: str) -> bool:
+    return register.matching(organizations, filters).filter(register.of_audience(word)).exists()
