@@ -127,6 +127,14 @@ class PeriodForm(_ScopeForm):
             self.add_error("from", _("This day has not come yet."))
         return cleaned
 
+    def show(self, first: date, last: date) -> None:
+        """Fill the fields with the period that is shown."""
+        shown = QueryDict(mutable=True)
+        for name in self.data:
+            shown.setlist(name, self.data.getlist(name))  # type: ignore[attr-defined]  # a QueryDict, by our views
+        shown["from"], shown["to"] = first.isoformat(), last.isoformat()
+        self.data = shown
+
     def days(self, default: tuple[date, date]) -> tuple[date, date]:
         first, last = self.cleaned_data.get("from"), self.cleaned_data.get("to")
         return (first, last) if first and last else default

@@ -83,6 +83,15 @@ def last_quarter(today: date) -> Period:
     return Period(date(end.year, end.month - 2, 1), end)
 
 
+def default_period(organizations: Iterable[Organization], today: date) -> Period:
+    """The last full quarter; this one where nothing was watched yet in that."""
+    period = last_quarter(today)
+    watched = Sandbox.objects.filter(
+        organization__in=list(organizations), connected_at__lt=datetime.combine(period.last, time.max, UTC)
+    )
+    return period if watched.exists() else Period(date(today.year, (today.month - 1) // 3 * 3 + 1, 1), today)
+
+
 def offered(today: date) -> list[tuple[str, Period]]:
     """Periods to choose by one click."""
     month_end = today.replace(day=1) - timedelta(days=1)

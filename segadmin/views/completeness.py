@@ -23,8 +23,9 @@ def _statement(form: PeriodForm) -> completeness.Statement | None:
     """None where the period can't be read: another one would pass for the answer."""
     if not form.is_valid():
         return None
-    default = completeness.last_quarter(timezone.now().astimezone(UTC).date())
+    default = completeness.default_period(form.chosen, timezone.now().astimezone(UTC).date())
     first, last = form.days((default.first, default.last))
+    form.show(first, last)
     return completeness.statement(form.chosen, completeness.Period(first, last))
 
 

@@ -75,6 +75,7 @@ PAGES: dict[str, tuple[str | None, str]] = {
     "people": ("admin", "/people/"),
     "person": ("admin", "/people/2/"),
     "new person": ("admin", "/people/new/"),
+    "set a password": ("admin", "/people/2/password/"),
     "own password": ("viewer", "/accounts/password/change/"),
     "second factor": ("viewer", "/accounts/2fa/"),
     "sessions": ("viewer", "/accounts/sessions/"),

@@ -61,9 +61,20 @@ def statement(client: Client, query: str = "") -> str:
     return text_of(get(client, f"/completeness/{query}"))
 
 
-def test_the_last_full_quarter_is_the_default_and_nothing_read_is_said(prod: Sandbox, auditor: User) -> None:
-    page = statement(signed_in(auditor))
-    assert "1 April to 30 June 2026, UTC" in page
+def test_the_last_full_quarter_is_the_default(prod: Sandbox, auditor: User) -> None:
+    Sandbox.objects.filter(pk=prod.pk).update(connected_at=NOW - timedelta(days=200))
+    assert "1 April to 30 June 2026, UTC" in statement(signed_in(auditor))
+
+
+def test_of_a_new_connection_this_quarter_is_shown(prod: Sandbox, auditor: User) -> None:
+    Sandbox.objects.filter(pk=prod.pk).update(connected_at=NOW)
+    page = signed_in(auditor).get("/completeness/").text
+    assert "1 July to " in text_of(signed_in(auditor).get("/completeness/"))
+    assert 'value="2026-07-01"' in page
+
+
+def test_a_time_before_the_connection_is_told_as_not_watched(prod: Sandbox, auditor: User) -> None:
+    page = statement(signed_in(auditor), "?from=2026-01-01&to=2026-03-31")
     assert "Nothing was watched in this time." in page
 
 
