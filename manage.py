@@ -23,7 +23,20 @@ def main():
     from segadmin import environment
 
     environment.use_data_dir_of_command(sys.argv)
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    finally:
+        close_database()
+
+
+def close_database():
+    """A pool of connections that is left open makes the end of a command wait for its threads."""
+    from django.db import connections
+
+    for connection in connections.all(initialized_only=True):
+        connection.close()
+        if hasattr(connection, "close_pool"):
+            connection.close_pool()
 
 
 if __name__ == "__main__":

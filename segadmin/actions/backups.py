@@ -66,6 +66,8 @@ def restore(*, actor: Actor, source: Path, reason: str, known_highest: int | Non
         if manifest["vendor"] != connection.vendor:
             raise NotDone(f"This is a backup of {manifest['vendor']}; DATABASE_URL names {connection.vendor}.")
         state = _inspect(database)
+        if (state["seq"], state["chain"]) != (manifest["seq"], manifest["chain"]):
+            raise NotDone(f"{source} does not hold the records that its manifest names.")
         now = _current()
         if now and not replace:
             raise NotDone(
@@ -96,7 +98,8 @@ def inspect() -> dict[str, Any]:
         "seq": head.seq,
         "chain": head.chain,
         "events": result.events,
-        "damage": [str(item) for item in result.damage],
+        # An older copy ends before what the folder's checkpoints know: that is what a restore tells as lost.
+        "damage": [f"record {item.seq:,}: {item.says}" for item in result.damage if item.kind != "tail cut"],
         "broken_secrets": broken_secrets(),
         "key_ids": sorted(keys.sealed_by()),
     }

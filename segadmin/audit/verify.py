@@ -6,6 +6,7 @@ the text says. Where it is safe to fork, large records are read by as many proce
 
 import multiprocessing
 import os
+import re
 import sys
 import threading
 import time
@@ -23,6 +24,7 @@ from segadmin.audit.verifier import MOST_LISTED, Checkpoint, Damage
 from segadmin.models import Event
 
 STRETCH = 50_000
+_OF_THE_POOL = re.compile(r"pool-\d+-(worker-\d+|scheduler)")
 type Progress = Callable[[int, int], None]
 
 _HEAD = (
@@ -103,20 +105,30 @@ def _stretches(first: int, last: int, full: bool, workers: int | None) -> Iterat
     bounds = [(start, min(start + STRETCH - 1, last)) for start in range(first, last + 1, STRETCH)]
     if workers is None:
         workers = min(os.cpu_count() or 1, len(bounds)) if _may_fork() else 1
-    if workers < 2:
+    if workers < 2 or not _let_go():
         yield from (read(start, end, full=full) for start, end in bounds)
         return
-    connections.close_all()  # a forked process must not share a connection
-    if hasattr(connection, "close_pool"):
-        connection.close_pool()
     with multiprocessing.get_context("fork").Pool(workers) as pool:
         yield from pool.imap(_read_forked, [(start, end, full) for start, end in bounds])
 
 
 def _may_fork() -> bool:
-    """Only a process without other threads, with a database that other processes see as this one does."""
-    alone = sys.platform == "linux" and threading.active_count() == 1 and not connection.in_atomic_block
-    return alone and not (connection.vendor == "sqlite" and connection.is_in_memory_db())  # type: ignore[attr-defined]
+    """Only a process without other threads, with a database that other processes see as this one does.
+
+    The threads of PostgreSQL's connection pool don't count: they end with it.
+    """
+    threads = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    alone = all(_OF_THE_POOL.fullmatch(name) for name in threads)
+    seen = not (connection.vendor == "sqlite" and connection.is_in_memory_db())  # type: ignore[attr-defined]
+    return sys.platform == "linux" and alone and seen and not connection.in_atomic_block
+
+
+def _let_go() -> bool:
+    """Close every connection, since forked processes must not share one. False where a thread stays all the same."""
+    connections.close_all()
+    if hasattr(connection, "close_pool"):
+        connection.close_pool()
+    return threading.active_count() == 1
 
 
 def _read_forked(task: tuple[int, int, bool]) -> Stretch:

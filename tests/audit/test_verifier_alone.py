@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from segadmin.audit import verifier
 from segadmin.audit.chain import START, canonical, chain_value, digest_of
+from segadmin.audit.receipts import receipt_of
 
 RECORDS = 12
 PYTHON = sys.executable
@@ -478,3 +479,22 @@ def test_a_restore_by_digest_only(restored: Pack) -> None:
     told = result(restored.folder)
     assert told["ok"]
     assert any("its text is not in these files" in remark for remark in told["remarks"])
+
+
+# -- the example of the README ----------------------------------------------------------------------------------------
+
+
+def test_the_documented_example() -> None:
+    text = (
+        '{"action":"export.cancel","actor":{"address":"10.20.4.17","correlation_id":"7f31bb20","id":"7","kind":"person",'
+        '"name":"operator","roles":["operator"],"signed_in":"password"},"at":"2026-07-02T09:01:17.000000+00:00",'
+        '"attempt":"","details":{"reason":"wrong dataset"},"epoch":1,"job":"24128","organization":{"name":"Acme Retail",'
+        '"slug":"acme"},"outcome":"requested","request":"","salt":"000102030405060708090a0b0c0d0e0f","sandbox":"prod",'
+        '"sentence":"asked to cancel 24128 “Birthday in July”","seq":1}'
+    )
+    digest = "8ea178ec22837bbcf855ac12d2fd9cfe467ec98fada76dbc9cf5561851a77edd"
+    chain = "9479dc1d1a795539f96e8035a4ade2add2b1b8cdbff94fb35f6b67c99d017c0f"
+    assert canonical(json.loads(text)) == text
+    assert digest_of(text) == digest
+    assert chain_value(1, 1, START, digest) == chain
+    assert str(receipt_of(1, chain)) == "1-9479-dc1d-1a79-2s"

@@ -27,6 +27,10 @@ from segadmin.models import Action
 print("ready", flush=True)
 for number in range(int(sys.argv[1])):
     record(actor=Actor.command("writer"), action=Action.SIGN_IN, sentence=f"wrote {number}")
+from django.db import connection
+connection.close()
+if connection.vendor == "postgresql":
+    connection.close_pool()
 """
 
 
@@ -82,7 +86,7 @@ def set_up(place: Place) -> Place:
 
 def test_a_backup_during_writes_is_whole_and_comes_back_in_a_new_epoch(place: Place, tmp_path: Path) -> None:
     file = tmp_path / "kept.zip"
-    writers = [place.writer(150) for _ in range(4)]
+    writers = [place.writer(100) for _ in range(4)]
     for writer in writers:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"
@@ -98,8 +102,10 @@ def test_a_backup_during_writes_is_whole_and_comes_back_in_a_new_epoch(place: Pl
         assert b"a-secret-of-acme" not in b"".join(archive.read(name) for name in archive.namelist())
         for name, digest in manifest["files"].items():
             assert hashlib.sha256(archive.read(name)).hexdigest() == digest
+    # It tells of the copy, so it is not in the copy.
+    assert '"action":"backup.made"' in place.done("export_audit", "--format", "jsonl")
     before = place.state()
-    assert int(str(before["seq"])) >= 600
+    assert int(str(before["seq"])) >= 400
 
     refused = place.manage("restore", str(file))
     assert refused.returncode != 0
@@ -114,8 +120,8 @@ def test_a_backup_during_writes_is_whole_and_comes_back_in_a_new_epoch(place: Pl
     assert int(str(after["seq"])) > int(str(before["seq"]))
     assert place.manage("verify_audit").returncode == 0
     told_on_record = place.done("export_audit", "--format", "jsonl")
-    for action in ("backup.made", "record.epoch", "backup.restored"):
-        assert f'"action":"{action}"' in told_on_record
+    assert '"action":"record.epoch"' in told_on_record
+    assert '"action":"backup.restored"' in told_on_record
 
 
 def test_the_wrong_key_fails_closed_with_a_clear_message(place: Place, tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_everything_is_told(auditor: User, prod: Sandbox, event: Event) -> None:
         event.digest[:-5],
         event.chain[:-5],
         "fits the digest",
-        "no outside witness",
+        "How the whole is proven",
         'href="/orgs/acme/prod/jobs/24102/"',
         'class="is-prod"',
         content.text,
