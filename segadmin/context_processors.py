@@ -1,7 +1,6 @@
 """What every page's frame shows: the menu, the person, the zone, and how long a session may idle."""
 
 from datetime import datetime
-from importlib.metadata import version
 from typing import TypedDict
 
 from django.conf import settings
@@ -13,13 +12,12 @@ from django.utils import timezone
 from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
-from segadmin import access
+from segadmin import __version__, access
 from segadmin.models import User
 from segadmin.queries import proof, retention
 from segadmin.queries.health import mirror_age
 from segadmin.templatetags.segadmin import zone_word
 
-VERSION = version("segadmin")
 # Addresses that belong to an entry of the menu without standing under its own.
 ALSO_UNDER = {
     "jobs": ("/orgs/", "/drafts/"),
@@ -54,7 +52,7 @@ def shell(request: HttpRequest) -> dict[str, object]:
     The page that says "the database does not answer" has the same frame, so a silent database only empties it.
     """
     frame: dict[str, object] = {
-        "version": VERSION,
+        "version": __version__,
         "zone_name": timezone.get_current_timezone_name(),
         "zone_short": zone_word(timezone.localtime()),
     }

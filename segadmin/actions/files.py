@@ -12,14 +12,13 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from importlib.metadata import version
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from segadmin import crypto
+from segadmin import __version__, crypto
 from segadmin.actions.refusals import NotDone
 from segadmin.actions.storable import storable
 from segadmin.audit import Actor, Subject, checkpoints, record
@@ -33,7 +32,7 @@ log = logging.getLogger("segadmin.record")
 FILES_AN_HOUR = 60
 # A download whose end nobody told (a killed process) blocks its person for so long.
 BUSY_FOR = timedelta(minutes=15)
-VERSION = f"segadmin {version('segadmin')}"
+VERSION = f"segadmin {__version__}"
 _MAIL = re.compile(r"[^\s\"',;:<>()]+@[^\s\"',;<>()]+\.[^\s\"',;<>()]+")
 NOT_KEPT = "(e-mail address, not kept)"
 
