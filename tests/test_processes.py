@@ -111,6 +111,7 @@ def test_a_child_that_runs_to_its_end_gives_its_output(kit: Kit) -> None:
 def test_stop_signals_set_the_event(number: signal.Signals) -> None:
     before = {one: signal.getsignal(one) for one in processes.STOP_SIGNALS}
     try:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup may have started us
         stop = processes.stop_on_signals()
         signal.raise_signal(number)
         assert stop.is_set()

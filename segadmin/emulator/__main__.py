@@ -30,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RuntimeError as error:  # the folder is in use
         sys.stderr.write(f"{error}\n")
         return 1
-    signal.signal(signal.SIGTERM, _interrupt)
+    # Also for SIGINT: a shell that starts a program in the background lets it ignore that.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
     try:
         emulator.bind()
         sys.stdout.write(f"emulator ready at {emulator.url}\n")

@@ -125,13 +125,16 @@ def test_as_a_process(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "segadmin.emulator", "--port", "0", "--jobs", "50", "--data-dir", str(tmp_path)]
     for stopper in (signal.SIGTERM, signal.SIGINT):
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line.startswith("emulator ready at http://127.0.0.1:")
-            answer = requests.get(f"{line.split()[-1]}/_emulator/requests", timeout=5)
-            assert answer.json() == []
-            process.send_signal(stopper)
-            assert process.wait(10) == 0
+            try:
+                assert process.stdout is not None
+                line = process.stdout.readline()
+                assert line.startswith("emulator ready at http://127.0.0.1:")
+                answer = requests.get(f"{line.split()[-1]}/_emulator/requests", timeout=5)
+                assert answer.json() == []
+                process.send_signal(stopper)
+                assert process.wait(10) == 0
+            finally:
+                process.kill()  # or leaving the block would wait for it for ever
 
 
 def test_a_process_on_a_taken_port_says_so(emulator: Emulator) -> None:

@@ -90,7 +90,6 @@ def rows(client: Client, address: str) -> list[dict[str, str]]:
     response = client.get(address)
     assert isinstance(response, StreamingHttpResponse), response.content
     data = b"".join(response)
-    response.close()
     return list(csv.DictReader(io.StringIO(data.decode())))
 
 
