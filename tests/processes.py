@@ -69,9 +69,20 @@ def command_of(pid: int) -> list[str]:
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process is there and not just waiting to be collected."""
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
-    return bool(state.strip()) and not state.strip().startswith("Z")
+    """Whether the process is there and not just waiting to be collected.
+
+    Read from /proc where there is one: a `ps` for every look would use up process ids, which then come back as
+    somebody else's.
+    """
+    if Path("/proc/self/stat").exists():
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].strip()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+    else:
+        told = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        state = told.stdout.strip()
+    return bool(state) and not state.startswith(("Z", "X"))
 
 
 class Program:

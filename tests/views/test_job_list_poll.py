@@ -57,7 +57,7 @@ def test_nothing_new_is_204_with_the_stamps_of_the_sandboxes(operator: User, pro
     stamps = json.loads(response["HX-Trigger"])["asof"]
     assert set(stamps) == {f"asof-{prod.pk}", f"asof-{stage.pk}"}
     assert re.fullmatch(r"\d\d:\d\d:\d\d", stamps[f"asof-{prod.pk}"])
-    assert sum(len(f"{name}: {value}\r\n") for name, value in response.items()) < 1024
+    assert sum(len(f"{name}: {value}\r\n") for name, value in response.items()) < 500
 
 
 def test_a_changed_row_alone_is_swapped(operator: User, prod: Sandbox) -> None:
