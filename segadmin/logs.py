@@ -3,6 +3,8 @@
 import logging
 from contextvars import ContextVar
 
+from segadmin.plain import visible
+
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 
@@ -15,8 +17,12 @@ class RequestIdFilter(logging.Filter):
 
 
 class OneLineFormatter(logging.Formatter):
-    """Text from outside can't start a line of its own: what follows a line break is indented."""
+    """Text from outside can't start a line of its own, nor speak to the terminal; a traceback's lines are indented."""
 
     def format(self, record: logging.LogRecord) -> str:
-        head, *rest = super().format(record).splitlines() or [""]
-        return "\n    ".join([head, *rest])
+        rest = record.stack_info or ""
+        if record.exc_info:
+            rest = f"{self.formatException(record.exc_info)}\n{rest}"
+        record.message = visible(record.getMessage())
+        record.asctime = self.formatTime(record, self.datefmt)
+        return "\n    ".join([self.formatMessage(record), *(visible(line) for line in rest.splitlines() if line)])

@@ -13,13 +13,15 @@ from django.conf import settings
 from django.contrib.auth import logout
 from django.contrib.auth.middleware import LoginRequiredMiddleware as DjangoLoginRequired
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render, resolve_url
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 
+from segadmin.audit import NotRecorded, OutcomeNotRecorded
 from segadmin.logs import request_id
+from segadmin.plain import visible_page
 
 type Handler = Callable[[HttpRequest], HttpResponseBase]
 
@@ -61,8 +63,31 @@ class RequestIdMiddleware:
         return response
 
 
+class PlainTextMiddleware:
+    """On pages no text from outside hides something, or turns the reading direction of what stands beside it."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def process_view(self, request: HttpRequest, *_view: object) -> None:
+        if "\0" in request.path_info:  # names nothing of ours, and PostgreSQL does not even take the question
+            raise Http404
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        if isinstance(response, HttpResponse) and response.headers.get("Content-Type", "").startswith("text/html"):
+            page = response.text
+            plain = visible_page(page)
+            if plain is not page:
+                response.content = plain
+                if response.has_header("Content-Length"):
+                    response.headers["Content-Length"] = str(len(response.content))
+        return response
+
+
 class DatabaseBusyMiddleware:
-    """A database that is locked, gone or out of connections is 503 with a sentence, not a crash."""
+    """A database that is locked, gone or out of connections is 503 with a sentence, not a crash; so is a record that
+    takes nothing."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
@@ -71,6 +96,9 @@ class DatabaseBusyMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if isinstance(exception, NotRecorded):
+            logging.getLogger("segadmin").error("The record did not take an event: %s", exception)
+            return not_recorded(request, exception)
         if not isinstance(exception, OperationalError | InterfaceError):
             return None
         logging.getLogger("segadmin").error("The database did not answer: %s", type(exception).__name__)
@@ -81,6 +109,16 @@ def database_unavailable(request: HttpRequest) -> HttpResponse:
     """The 503 page, made without the database: to ask it again would be to wait for it again."""
     request.without_database = True  # type: ignore[attr-defined]
     return render(request, "503.html", {"request_id": getattr(request, "id", "")}, status=503, using=None)
+
+
+def not_recorded(request: HttpRequest, exception: NotRecorded) -> HttpResponse:
+    """What can't be put on record does not happen: the page says that nothing was sent and nothing changed.
+
+    But for the outcome of what was sent before: then it says that, and where to look.
+    """
+    request.without_database = True  # type: ignore[attr-defined]
+    context = {"request_id": getattr(request, "id", ""), "was_sent": isinstance(exception, OutcomeNotRecorded)}
+    return render(request, "503_record.html", context, status=503)
 
 
 def is_poll(request: HttpRequest) -> bool:
