@@ -3,14 +3,13 @@
 Standard library only. For Linux and other POSIX systems.
 """
 
-import ctypes
 import errno
 import http.client
+import math
 import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import IO
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_PR_SET_PDEATHSIG = 1
 
 
 class StoppedWhileStarting(Exception):
@@ -41,21 +39,19 @@ def stop_on_signals() -> threading.Event:
 
 
 def end_with_parent(parent: int, grace_seconds: float = 30.0) -> None:
-    """Give this process SIGTERM once the process `parent`, which started it, is gone, and SIGKILL after the grace.
+    """Give this process SIGTERM within a second once the process `parent`, which started it, is gone.
 
-    Linux tells at once (a parent-death signal); the watch over the parent's id works everywhere and covers a parent
-    that was gone before this call. Call it in the child's main thread.
+    After the grace the kernel ends it by an alarm: a thread of this process could not, when a server that stops badly
+    keeps the interpreter's lock. The alarm is set first, for the same reason. A parent that was gone before this call is
+    noticed too. Call it once, in a process that uses no SIGALRM of its own.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
     def watch() -> None:
         pause = threading.Event()
         while os.getppid() == parent:
-            pause.wait(1.0)
+            pause.wait(0.5)
+        signal.alarm(max(1, math.ceil(grace_seconds)))
         os.kill(os.getpid(), signal.SIGTERM)
-        pause.wait(grace_seconds)
-        os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="parent watch", daemon=True).start()
 
@@ -126,7 +122,7 @@ class Supervisor:
     """Starts children in order, watches them, and ends them in the reverse order.
 
     Each child is a process group of its own: a Ctrl-C in the terminal reaches only this process, which ends them in
-    order. Start and run it in the main thread: Linux sends the parent-death signal when the starting thread ends.
+    order. Start and run it in the main thread.
     """
 
     def __init__(self, stop: threading.Event, *, grace_seconds: float, tell: Callable[[str], None]) -> None:
