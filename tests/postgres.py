@@ -49,18 +49,21 @@ def _die_with_parent() -> None:
 
 
 class Cluster:
-    """A running server with one superuser, no passwords and nothing listening on the network."""
+    """A running server with one superuser, no passwords and nothing listening on the network.
 
-    def __init__(self, folder: Path, bin_folder: Path) -> None:
-        self.folder = folder
+    `durable`: it waits for the disk, as in use; tests have no need of that.
+    """
+
+    def __init__(self, folder: Path, bin_folder: Path, *, durable: bool = False) -> None:
+        self.folder, self._durable = folder, durable
         # PostgreSQL refuses to run as root, so root lends it the account that Debian's package makes.
         self._account = "postgres" if os.geteuid() == 0 else None
         if self._account:
             owner = pwd.getpwnam(self._account)
             os.chown(folder, owner.pw_uid, owner.pw_gid)
-        self._run(
-            bin_folder / "initdb", "-D", str(folder / "data"), "-U", OWNER, "-A", "trust", "-E", "UTF8", "--no-sync"
-        )
+        if not (folder / "data").exists():
+            options = ("-U", OWNER, "-A", "trust", "-E", "UTF8", "--no-sync")
+            self._run(bin_folder / "initdb", "-D", str(folder / "data"), *options)
         self._log: deque[str] = deque(maxlen=100)
         self.process = self._start(bin_folder / "postgres")
 
@@ -80,7 +83,7 @@ class Cluster:
             "listen_addresses": "",
             "unix_socket_directories": str(self.folder),
             "max_connections": "100",
-            "fsync": "off",
+            "fsync": "on" if self._durable else "off",
             "log_min_messages": "warning",
         }
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
@@ -118,11 +121,12 @@ class Cluster:
     def dsn(self, database: str) -> str:
         return f"host={self.folder} user={OWNER} dbname={database}"
 
-    def stop(self) -> None:
+    def stop(self, *, keep: bool = False) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)  # "fast": ends its clients too
             self.process.wait(timeout=30)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @functools.cache

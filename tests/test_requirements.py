@@ -12,7 +12,13 @@ from tests.processes import CHECKOUT
 
 FOLDER = CHECKOUT / ".requirements"
 # File -> extras of pyproject.toml; None: only the extra, without segadmin's own needs.
-FILES = {"run.txt": [], "postgres.txt": ["postgres"], "test.txt": ["postgres", "test"], "aepp.txt": None}
+FILES = {
+    "run.txt": [],
+    "postgres.txt": ["postgres"],
+    "test.txt": ["postgres", "test"],
+    "bench.txt": ["postgres", "test", "bench"],
+    "aepp.txt": None,
+}
 
 
 def pins(path: Path) -> dict[str, str]:
@@ -47,6 +53,6 @@ def test_what_is_asked_for_is_pinned_with_hashes(name: str) -> None:
 
 def test_all_files_agree() -> None:
     run = pins(FOLDER / "run.txt")
-    for name in ("postgres.txt", "test.txt"):
+    for name in ("postgres.txt", "test.txt", "bench.txt"):
         other = pins(FOLDER / name)
         assert {package: other.get(package) for package in run} == run

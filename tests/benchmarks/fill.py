@@ -10,9 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from tests.benchmarks.exports import asked
+
 CHUNK = 5000
-FIRST_AT = datetime(2024, 1, 1, tzinfo=UTC)
-PEOPLE = ("m.lindqvist", "a.okafor", "j.tanaka", "s.moreau", "segadmin sync")
+STEP = timedelta(minutes=1)
+PEOPLE = ("m.lindqvist", "a.okafor", "j.tanaka", "s.moreau", "p.novak")
 KINDS = (
     (
         "export.create",
@@ -24,6 +26,13 @@ KINDS = (
     ("export.cancel", "failed", "asked to cancel job {job}; Adobe refused"),
     ("signin.done", "succeeded", "signed in with a password"),
 )
+# What few events say, for searches that find little in much: one event of so many.
+RARE_PERSON, RARE_ACTION = ("guest.auditor", 4001), ("batch.checked", 3001)
+
+
+def first_at(count: int) -> datetime:
+    """When the first of so many events was: the last one is of today, so that pages which begin with recent ones do."""
+    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - count * STEP
 
 
 @dataclass(frozen=True)
@@ -49,29 +58,43 @@ def places() -> list[Place]:
     return [Place(row.organization_id, row.organization.slug, row.organization.name, row.pk, row.name) for row in rows]
 
 
-def told(number: int, epoch: int, seq: int, place: Place | None) -> dict[str, Any]:
-    """What the event says; the same number always says the same."""
+def person_of(number: int) -> str:
+    """Everybody does everything, so that filters of person and action cut across each other."""
+    return RARE_PERSON[0] if number % RARE_PERSON[1] == 7 else PEOPLE[number // len(KINDS) % len(PEOPLE)]
+
+
+def _details(export: int) -> dict[str, Any]:
+    facts = asked(export)
+    names = ("dataset", "purpose", "recipient", "ticket", "legal_basis")
+    return {name: getattr(facts, name) for name in names}
+
+
+def told(number: int, epoch: int, seq: int, place: Place | None, begun_at: datetime) -> dict[str, Any]:
+    """What the event says; but for the time the same number always says the same."""
     action, outcome, sentence = KINDS[number % len(KINDS)]
-    job = str(20_000 + number // len(KINDS)) if place else ""
+    export = number // len(KINDS)
+    if place and number % RARE_ACTION[1] == 11:
+        action, outcome, sentence = RARE_ACTION[0], "succeeded", "looked into the batch of job {job}"
+    job = str(20_000 + export) if place else ""
     return {
         "action": action,
         "actor": {
             "address": f"10.20.{number % 7}.{number % 250}",
             "correlation_id": str(UUID(int=number * 7919 + 1)),
-            "id": str(number % len(PEOPLE) + 1),
+            "id": str(export % len(PEOPLE) + 1),
             "kind": "person",
-            "name": PEOPLE[number % len(PEOPLE)],
+            "name": person_of(number),
             "roles": ["operator"],
             "signed_in": "password",
         },
-        "at": (FIRST_AT + timedelta(seconds=60 * number)).isoformat(timespec="microseconds"),
+        "at": (begun_at + number * STEP).isoformat(timespec="microseconds"),
         "attempt": str(UUID(int=number + 10**9)) if place else "",
-        "details": {"dataset": "CRM out", "purpose": "Win-back letter in July", "recipient": "CRM team"},
+        "details": _details(export) if place else {},
         "epoch": epoch,
         "job": job,
         "organization": {"name": place.name, "slug": place.slug} if place else {},
         "outcome": outcome,
-        "request": str(UUID(int=number // len(KINDS) + 10**12)) if place else "",
+        "request": str(UUID(int=export + 10**12)) if place else "",
         "salt": f"{number * 2654435761:032x}"[-32:],
         "sandbox": place.sandbox_name if place else "",
         "sentence": sentence.format(job=job),
@@ -114,14 +137,14 @@ def _chunks(after: int, epoch: int, chain: str, count: int) -> Iterator[tuple[li
 
     from segadmin.audit.chain import canonical, chain_value, digest_of
 
-    known = places()
+    known, begun_at = places(), first_at(count)
     for start in range(0, count, CHUNK):
         links, contents = [], []
         for number in range(start, min(start + CHUNK, count)):
             seq = after + number + 1
-            # One of five is of no org, such as a sign-in.
-            place = known[number % len(known)] if number % len(KINDS) != len(KINDS) - 1 else None
-            content = told(number, epoch, seq, place)
+            # One of five is of no org, such as a sign-in; the other four are about one export.
+            place = known[number // len(KINDS) % len(known)] if number % len(KINDS) != len(KINDS) - 1 else None
+            content = told(number, epoch, seq, place, begun_at)
             text = canonical(content)
             digest = digest_of(text)
             chain = chain_value(epoch, seq, chain, digest)
