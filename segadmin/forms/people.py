@@ -16,7 +16,7 @@ ROLE_WORDS = {
     Role.VIEWER: gettext_lazy("viewer: sees jobs, changes nothing"),
     Role.OPERATOR: gettext_lazy("operator: creates and cancels exports"),
     Role.APPROVER: gettext_lazy("approver: cancels exports"),
-    Role.AUDITOR: gettext_lazy("auditor: also reads the record, changes nothing"),
+    Role.AUDITOR: gettext_lazy("auditor: also reads the record and signs reviews, changes nothing else"),
     Role.ADMIN: gettext_lazy("admin: all of it, and sandboxes, credentials and people"),
 }
 ROLE_CHOICES = [(role.value, words) for role, words in ROLE_WORDS.items()]

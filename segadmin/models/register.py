@@ -123,6 +123,8 @@ class RegisterEntry(models.Model):
     # for any special category), and in small letters
     # "|personalemail.address|identitymap|" and "|audience id|audience name|".
     pii_words = models.CharField(max_length=400, blank=True)
+    # The same as bits (segadmin.queries.terms), for counting.
+    pii_mask = models.BigIntegerField(default=0)
     field_words = models.TextField(blank=True)
     audience_words = models.TextField(blank=True)
     search = models.TextField(blank=True)
@@ -131,7 +133,23 @@ class RegisterEntry(models.Model):
     class Meta:
         ordering = ["-sort_at", "-pk"]
         indexes = [
-            models.Index(fields=["organization", "-sort_at", "-id"], name="register_org"),
+            # Begins with the list's order; the rest is what totals are counted by, so that they need no row.
+            models.Index(
+                fields=[
+                    "organization",
+                    "-sort_at",
+                    "-id",
+                    "sandbox",
+                    "outcome",
+                    "origin",
+                    "data_left",
+                    "pii_mask",
+                    "profile_source",
+                    "profiles",
+                    "ended_at",
+                ],
+                name="register_counted",
+            ),
             models.Index(fields=["sandbox", "-sort_at", "-id"], name="register_sandbox"),
             models.Index(fields=["dataset_id", "-sort_at"], name="register_dataset"),
             models.Index(fields=["person", "-sort_at"], name="register_person"),
@@ -141,6 +159,41 @@ class RegisterEntry(models.Model):
 
     def __str__(self) -> str:
         return f"register {self.pk}"
+
+
+class RegisterTerm(models.Model):
+    """One word or value by which a row is found (segadmin.queries.terms). Can be made again from the row at any time."""
+
+    entry = models.ForeignKey(RegisterEntry, models.CASCADE, related_name="terms", db_index=False)
+    # The row's own, so that an index holds each term's rows in the order of the list.
+    sandbox = models.ForeignKey(Sandbox, models.CASCADE, related_name="+", db_index=False, db_constraint=False)
+    key = models.BigIntegerField()
+    # The row's sort_at, in microseconds since 1970.
+    sort = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["entry", "key"], name="term_once")]
+        indexes = [models.Index(fields=["key", "sandbox", "-sort", "-entry"], name="term_rows")]
+
+    def __str__(self) -> str:
+        return f"{self.key} of {self.entry_id}"
+
+
+class RegisterValue(models.Model):
+    """The text behind the key of a term, where a part of it is enough to look for. May stand twice."""
+
+    kind = models.PositiveSmallIntegerField()
+    key = models.BigIntegerField(db_index=True)
+    value = models.CharField(max_length=500)
+
+    class Meta:
+        indexes = [
+            # On PostgreSQL for patterns, whatever the order of letters; elsewhere plain.
+            models.Index(fields=["kind", "value"], name="value_text", opclasses=["int2_ops", "varchar_pattern_ops"])
+        ]
+
+    def __str__(self) -> str:
+        return self.value
 
 
 class Amendment(Immutable):

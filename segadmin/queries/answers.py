@@ -6,25 +6,26 @@ Everything is added up from rows that `register.matching` finds, so that answers
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-from django.db.models import QuerySet
+from django.db.models import Case, Count, IntegerField, Max, Min, QuerySet, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
-from segadmin.models import DataLeft, ProfileSource, RegisterEntry
+from segadmin.models import RegisterEntry
+from segadmin.queries import answers_sums as sums
 from segadmin.queries import register
+from segadmin.queries.answers_sums import GONE, GONE_OR_GOING, Sums
 from segadmin.queries.register import ENDED, EXACTLY, NOT_KNOWN, Filters
+from segadmin.queries.search import start_of
+from segadmin.queries.terms import CERTAIN_ANY
+
+__all__ = ["GONE", "GONE_OR_GOING", "Facts", "Group", "Lead", "Month", "Sums", "exported", "facts"]
 
 # Rows in memory at once.
 CHUNK = 2000
 # So many groups stand on a page; the file has all of them.
 MOST_SHOWN = 100
-# What of a row may have left, or may still leave.
-GONE = (DataLeft.YES.value, DataLeft.POSSIBLY.value)
-GONE_OR_GOING = (*GONE, DataLeft.NOT_YET.value)
 AUDIENCE, DATASET, RECIPIENT, FIELD = "audience", "dataset", "recipient", "field"
 ORG, PERIOD, PERSON = "org", "period", "person"
 # A path that no profile has: the register then finds exports of all fields only.
@@ -98,104 +99,6 @@ def facts(organizations: Iterable[int], filters: Filters) -> Iterator[Facts]:
         yield from chunk
 
 
-def too_many(organizations: Iterable[int], filters: Filters) -> bool:
-    """Whether so many rows match that no page adds them up; files do."""
-    found = register.matching(organizations, filters).values("pk")
-    return bool(found[register.MOST_COUNTED : register.MOST_COUNTED + 1].exists())
-
-
-@dataclass
-class Sums:
-    """Counts of exports, and of profiles by whose number it is. Sums of profiles overlap: one person may be in several."""
-
-    exports: int = 0
-    left: dict[str, int] = field(default_factory=dict)
-    profiles: dict[str, int] = field(default_factory=dict)
-    counted: dict[str, int] = field(default_factory=dict)
-    overlapping: bool = False
-    not_reported: int = 0
-    largest: int | None = None
-    first_at: datetime | None = None
-    last_at: datetime | None = None
-
-    def add(self, row: Facts) -> None:
-        self.exports += 1
-        self.left[row.left] = self.left.get(row.left, 0) + 1
-        if row.profiles is not None:
-            self.profiles[row.source] = self.profiles.get(row.source, 0) + row.profiles
-            self.counted[row.source] = self.counted.get(row.source, 0) + 1
-            self.overlapping |= row.source == ProfileSource.ESTIMATE and len(row.audiences) > 1
-            self.largest = max(self.largest or 0, row.profiles)
-        elif row.left in GONE:
-            self.not_reported += 1
-        self._widen(row.sort_at, row.sort_at)
-
-    def merge(self, other: "Sums") -> None:
-        self.exports += other.exports
-        for mine, theirs in ((self.left, other.left), (self.profiles, other.profiles), (self.counted, other.counted)):
-            for name, number in theirs.items():
-                mine[name] = mine.get(name, 0) + number
-        self.overlapping |= other.overlapping
-        self.not_reported += other.not_reported
-        if other.largest is not None:
-            self.largest = max(self.largest or 0, other.largest)
-        if other.first_at and other.last_at:
-            self._widen(other.first_at, other.last_at)
-
-    def _widen(self, first: datetime, last: datetime) -> None:
-        self.first_at = min(self.first_at or first, first)
-        self.last_at = max(self.last_at or last, last)
-
-    @property
-    def yes(self) -> int:
-        return self.left.get(DataLeft.YES, 0)
-
-    @property
-    def possibly(self) -> int:
-        return self.left.get(DataLeft.POSSIBLY, 0)
-
-    @property
-    def no(self) -> int:
-        return self.left.get(DataLeft.NO, 0)
-
-    @property
-    def not_yet(self) -> int:
-        return self.left.get(DataLeft.NOT_YET, 0)
-
-    @property
-    def told(self) -> list[str]:
-        """Profiles in words, a line for each source: a sum over several exports is "at most", never "0" for unknown."""
-        lines = [self._line(source, words) for source, words in _SOURCES().items() if self.counted.get(source)]
-        if self.not_reported:
-            lines.append(
-                ngettext("not reported for %(n)s export", "not reported for %(n)s exports", self.not_reported)
-                % {"n": f"{self.not_reported:,}"}
-            )
-        return lines or [_("none")]
-
-    def _line(self, source: str, words: str) -> str:
-        number, exports = self.profiles[source], self.counted[source]
-        estimate = source == ProfileSource.ESTIMATE
-        if exports > 1 or (estimate and self.overlapping):
-            most = _("at most %s") if not estimate else _("at most about %s")
-        else:
-            most = "%s" if not estimate else _("about %s")
-        of = ngettext("%(n)s export", "%(n)s exports", exports) % {"n": f"{exports:,}"}
-        return _("%(number)s, %(source)s of %(exports)s") % {
-            "number": most % f"{number:,}",
-            "source": words,
-            "exports": of,
-        }
-
-
-def _SOURCES() -> dict[str, str]:  # noqa: N802 - words of the reader's language
-    return {
-        ProfileSource.ADOBE.value: _("Adobe’s count"),
-        ProfileSource.BATCH.value: _("count of the batch"),
-        ProfileSource.ESTIMATE.value: _("estimate"),
-    }
-
-
 @dataclass
 class Group:
     """One line of an answer. `url` leads to exactly its rows, empty where no filter says exactly that."""
@@ -231,93 +134,133 @@ class Exported:
 
 
 def exported(organizations: Sequence[int], filters: Filters, by: str) -> Exported:
-    """Read all rows that match once, add them up, and group them."""
-    total, months, no_end = Sums(), dict[tuple[int, int], Month](), 0
-    groups: dict[str, Group] = {}
-    combinations: dict[tuple[str, bool], Sums] = {}
-    spelled: dict[str, str] = {}
-    for row in facts(organizations, filters):
-        total.add(row)
-        at = month_of(row, filters)
-        if at is None:
-            no_end += 1
-        else:
-            month = months.setdefault(at, Month())
-            month.certain += bool(row.certain)
-            month.others += not row.certain
-        if by == FIELD:
-            combinations.setdefault((row.field_words, row.all_fields), Sums()).add(row)
-            spelled |= {path.lower(): path for path in row.fields}
-            continue
-        for key, label, note in _places(row, by, at):
-            group = groups.setdefault(key, Group(key, label))
-            group.note = note
-            if label != key:  # a later row may not know the name
-                group.label = label
-            group.sums.add(row)
-    if by == FIELD:
-        groups = _by_field(combinations, spelled)
+    """Add up all rows that match, and their groups; a handful of queries."""
+    filters = register.resolved(filters)
+    rows = register.matching(organizations, filters)
+    total = sums.total(rows)
+    months, no_end = _months(rows, filters)
+    groups = _by_month(rows, filters) if by == PERIOD else _by_field(rows) if by == FIELD else _groups(rows, by)
     order = (lambda group: group.key) if by == PERIOD else _most_first
-    return Exported(by, total, sorted(groups.values(), key=order), dict(sorted(months.items())), no_end)
+    return Exported(by, total, sorted(groups.values(), key=order), months, no_end)
+
+
+def _groups(rows: "QuerySet[RegisterEntry]", by: str) -> dict[str, Group]:
+    """Groups by their key; a later row names them, unless it does not know the name."""
+    found: dict[str, Group] = {}
+    for key, label, note, added in _parts(rows, by):
+        group = found.setdefault(key, Group(key, label, note))
+        if label != key:
+            group.label = label
+        group.sums.merge(added)
+    return found
+
+
+type _Part = tuple[str, str, str, Sums]
+
+
+def _parts(rows: "QuerySet[RegisterEntry]", by: str) -> Iterator[_Part]:
+    """(key, label, note, sums) of each part that a group has."""
+    match by:
+        case "audience":
+            yield from _audiences(rows)
+        case "dataset":
+            for (key, label), _more, added in sums.by_datasets(rows):
+                yield key, label or _("dataset not told"), key, added
+        case "recipient":
+            for (key,), _pk, added in sums.grouped(rows, "recipient"):
+                yield key, key or _("recipient not said"), "", added
+        case "org":
+            for (slug, name), _pk, added in sums.grouped(rows, "organization__slug", "organization__name"):
+                yield slug, name, "", added
+        case _:
+            yield from _persons(rows)
+
+
+def _audiences(rows: "QuerySet[RegisterEntry]") -> Iterator[_Part]:
+    for named, _more, added in sums.by_audiences(rows):
+        yield from ((key, label, key, added) for key, label in dict(named).items())
+        if not named:
+            yield "", _("Everyone, no audience"), "", added
+
+
+def _persons(rows: "QuerySet[RegisterEntry]") -> Iterator[_Part]:
+    for (name,), _pk, added in sums.grouped(rows, "person"):
+        note = "" if name else _("from outside or older: Adobe names nobody")
+        yield name or NOT_KNOWN, name or _("person not known"), note, added
+
+
+# -- months -----------------------------------------------------------------------------------------------------------
+
+# Adobe tells the times of jobs from outside, so they may lie anywhere; beyond so many months the first ones are one.
+MOST_MONTHS = 480
+
+
+def _column(filters: Filters) -> str:
+    return "ended_at" if filters.get("basis") == ENDED else "sort_at"
+
+
+def _spans(
+    rows: "QuerySet[RegisterEntry]", filters: Filters
+) -> tuple["QuerySet[RegisterEntry]", list[tuple[int, int]]]:
+    """The rows with the number of their month (None: has not ended), and the months in the person's zone."""
+    column = _column(filters)
+    ends = rows.aggregate(first=Min(column), last=Max(column))
+    if ends["first"] is None:
+        return rows.annotate(month=Value(None, output_field=IntegerField())), []
+    first, last = timezone.localtime(ends["first"]), timezone.localtime(ends["last"])
+    numbers = range(first.year * 12 + first.month - 1, last.year * 12 + last.month)[-MOST_MONTHS:]
+    months = [(number // 12, number % 12 + 1) for number in numbers]
+    edges = [start_of(date(*month, 1)) for month in months[1:]]
+    spans = [When(**{f"{column}__lt": edge}, then=Value(number)) for number, edge in enumerate(edges)]
+    spans.append(When(**{f"{column}__isnull": False}, then=Value(len(edges))))
+    return rows.annotate(month=Case(*spans, output_field=IntegerField())), months
+
+
+def _months(rows: "QuerySet[RegisterEntry]", filters: Filters) -> tuple[dict[tuple[int, int], Month], int]:
+    """Exports of each month that has some, and how many have no time of this kind."""
+    spanned, months = _spans(rows, filters)
+    sure = Case(When(CERTAIN_ANY, then=Value(1)), default=Value(0), output_field=IntegerField())
+    counted = spanned.annotate(sure=sure).order_by().values("month", "sure").annotate(exports=Count("pk"))
+    found, no_end = dict[tuple[int, int], Month](), 0
+    for row in counted.order_by("month"):
+        if row["month"] is None:
+            no_end += row["exports"]
+            continue
+        month = found.setdefault(months[row["month"]], Month())
+        if row["sure"]:
+            month.certain += row["exports"]
+        else:
+            month.others += row["exports"]
+    return dict(sorted(found.items())), no_end
+
+
+def _by_month(rows: "QuerySet[RegisterEntry]", filters: Filters) -> dict[str, Group]:
+    spanned, months = _spans(rows, filters)
+    found = {}
+    for (number,), _pk, added in sums.grouped(spanned, "month"):
+        key = "" if number is None else "{:04}-{:02}".format(*months[number])
+        found[key] = Group(key, "" if key else _("not ended"), sums=added)
+    return found
 
 
 def _most_first(group: Group) -> Any:
     return (-group.sums.exports, group.label.lower(), group.key)
 
 
-def month_of(row: Facts, filters: Filters) -> tuple[int, int] | None:
-    """The month in which the period's time of this row lies; None for one that has not ended."""
-    moment = row.ended_at if filters.get("basis") == ENDED else row.sort_at
-    return (
-        None
-        if moment is None
-        else _month(
-            moment.replace(minute=moment.minute // 15 * 15, second=0, microsecond=0),
-            timezone.get_current_timezone_name(),
-        )
-    )
-
-
-@lru_cache(maxsize=4096)
-def _month(quarter: datetime, _zone: str) -> tuple[int, int]:
-    """By quarters of an hour, so that few are computed; months of all zones begin with one."""
-    local = timezone.localtime(quarter)
-    return local.year, local.month
-
-
-def _places(row: Facts, by: str, at: tuple[int, int] | None) -> list[tuple[str, str, str]]:
-    """(key, label, note) of each group that the row belongs to."""
-    match by:
-        case "audience":
-            found = [(item["id"], item.get("name") or item["id"], item["id"]) for item in row.audiences]
-            return found or [("", _("Everyone, no audience"), "")]
-        case "dataset":
-            return [(row.dataset_id, row.dataset or _("dataset not told"), row.dataset_id)]
-        case "recipient":
-            return [(row.recipient, row.recipient or _("recipient not said"), "")]
-        case "org":
-            return [(row.organization, row.organization_name, "")]
-        case "person":
-            return [(row.person or NOT_KNOWN, row.person or _("person not known"), _who(row))]
-        case _:
-            return [(f"{at[0]:04}-{at[1]:02}", "", "")] if at else [("", _("not ended"), "")]
-
-
-def _who(row: Facts) -> str:
-    return "" if row.person else _("from outside or older: Adobe names nobody")
-
-
-def _by_field(combinations: dict[tuple[str, bool], Sums], spelled: dict[str, str]) -> dict[str, Group]:
+def _by_field(rows: "QuerySet[RegisterEntry]") -> dict[str, Group]:
     """Each field with all exports that held it: named itself, from above or below, or by exporting all fields."""
-    paths = {word for words, _all in combinations for word in words.strip("|").split("|") if word}
+    combinations = list(sums.grouped(rows, "field_words", "all_fields"))
+    latest = sums.of_rows((pk for _values, pk, _sums in combinations), "fields").values()
+    spelled = {path.lower(): path for fields in latest for path in fields}
+    paths = {word for (words, _all), _pk, _sums in combinations for word in words.strip("|").split("|") if word}
     groups = {path: Group(path, spelled.get(path, path)) for path in paths}
     everything = Group(ALL_FIELDS, _("All fields, without a list"), _("also counted for each field"))
-    for (words, all_fields), sums in combinations.items():
+    for (words, all_fields), _pk, added in combinations:
         named = words.strip("|").split("|") if words else []
         for path in paths if all_fields else [path for path in paths if any(_meet(path, word) for word in named)]:
-            groups[path].sums.merge(sums)
+            groups[path].sums.merge(added)
         if all_fields:
-            everything.sums.merge(sums)
+            everything.sums.merge(added)
     return groups | ({ALL_FIELDS: everything} if everything.sums.exports else {})
 
 

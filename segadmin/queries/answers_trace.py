@@ -1,12 +1,13 @@
 """Where something went, and which exports an erasure has to follow."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
-from segadmin.models import Amendment, DataLeft
+from segadmin.models import Amendment, DataLeft, RegisterEntry
+from segadmin.queries import answers_sums as sums
 from segadmin.queries import register
 from segadmin.queries.answers import GONE, GONE_OR_GOING, Facts, Lead, Sums, chunks
 from segadmin.queries.register import EXACTLY, Filters
@@ -79,26 +80,34 @@ def where(organizations: Sequence[int], filters: Filters) -> Iterator[Found]:
                 yield Found(how, row, first.get(row.pk))
 
 
-def goals(found: Iterable[Found], lead: Lead, filters: Filters) -> list[Goal]:
+def goals(organizations: Sequence[int], filters: Filters, lead: Lead) -> list[Goal]:
     """Places by number of exports; each number leads to its rows."""
-    goals: dict[tuple[str, str, str], Goal] = {}
-    for item in found:
-        row = item.facts
-        key = (item.how, row.dataset_id, row.recipient)
-        goal = goals.setdefault(key, Goal(item.how, row.dataset_id, row.dataset, row.recipient))
-        goal.sums.add(row)
-        if item.first is not None and item.first != row.recipient:
-            goal.before.add(item.first)
-    narrowed = dict(parts(filters))
-    for goal in goals.values():
-        values: dict[str, str | list[str]] = {"left": list(narrowed[goal.how]["left"])}
-        values |= {"dataset": f"{EXACTLY}{goal.dataset_id}", "recipient": f"{EXACTLY}{goal.recipient}"}
-        if goal.how == EVERYONE:
-            values["audience_instead"] = EXACTLY
-        goal.url = lead(**values)
-    return sorted(
-        goals.values(), key=lambda goal: (goal.how == EVERYONE, -goal.sums.exports, goal.dataset, goal.recipient)
-    )
+    found: list[Goal] = []
+    for how, narrowed in parts(filters):
+        rows = register.matching(organizations, narrowed)
+        before = _before(rows)
+        for (dataset_id, label), (recipient,), added in sums.by_datasets(rows, "recipient"):
+            goal = Goal(
+                how, dataset_id, label, recipient, before=before.get((dataset_id, recipient), set()), sums=added
+            )
+            values: dict[str, str | list[str]] = {"left": list(narrowed["left"])}
+            values |= {"dataset": f"{EXACTLY}{goal.dataset_id}", "recipient": f"{EXACTLY}{goal.recipient}"}
+            if how == EVERYONE:
+                values["audience_instead"] = EXACTLY
+            goal.url = lead(**values)
+            found.append(goal)
+    return sorted(found, key=lambda goal: (goal.how == EVERYONE, -goal.sums.exports, goal.dataset, goal.recipient))
+
+
+def _before(rows: "QuerySet[RegisterEntry]") -> dict[tuple[str, str], set[str]]:
+    """Dataset and recipient -> recipients as first stated, of rows that were corrected."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for chunk in chunks(rows.filter(amended__gt=0)):
+        first = _first_recipients(chunk)
+        for row in chunk:
+            if row.pk in first and first[row.pk] != row.recipient:
+                found.setdefault((row.dataset_id, row.recipient), set()).add(first[row.pk])
+    return found
 
 
 # -- erasure ----------------------------------------------------------------------------------------------------------
@@ -118,8 +127,8 @@ def rules(audiences: Sequence[str]) -> list[Rule]:
     """Together they cover every row once. `audiences`: ids, or parts of names."""
     theirs = Q(pk__in=[])
     for word in audiences:
-        theirs |= register.of_audience(word)
-    of_all = register.of_audience(EXACTLY)
+        theirs |= register.of_audience(word).condition
+    of_all = register.of_audience(EXACTLY).condition
     these, everyone = Term("audience", tuple(audiences)), Term("audience", (EXACTLY,))
     others = Term("audience", (*audiences, EXACTLY), excluded=True)
     left, going, nothing = Q(data_left__in=GONE), Q(data_left=DataLeft.NOT_YET), Q(data_left=DataLeft.NO)
@@ -217,24 +226,30 @@ def traced(organizations: Sequence[int], filters: Filters, rule: Rule) -> Iterat
 
 def trace(organizations: Sequence[int], filters: Filters, audiences: Sequence[str], lead: Lead) -> Trace:
     """Every export in the scope and period, each under one rule."""
+    filters = register.resolved(filters)
     counted, recipients, met = [], dict[str, Recipient](), dict[str, str]()
     for rule in rules(audiences):
-        item = Counted(rule, lead(terms=rule.terms), Sums())
-        for found in traced(organizations, filters, rule):
-            row = found.facts
-            item.sums.add(row)
-            if rule.verdict == DOES_NOT:
-                continue
-            to = recipients.setdefault(row.recipient, Recipient(row.recipient))
-            to.datasets.add(row.dataset or _("dataset not told"))
-            to.before |= {found.first} - {None, "", row.recipient}  # type: ignore[arg-type]
-            to.verdicts[rule.verdict] = to.verdicts.get(rule.verdict, 0) + 1
-            for one in row.audiences:
-                if _is_one(one, audiences):
-                    met[one["id"]] = one.get("name") or met.get(one["id"]) or one["id"]
-        counted.append(item)
+        rows = register.matching(organizations, filters).filter(rule.condition)
+        counted.append(Counted(rule, lead(terms=rule.terms), sums.total(rows)))
+        if rule.verdict == DOES_NOT:
+            continue
+        _tell(rows, rule, recipients)
+        for named, _more, _added in sums.by_audiences(rows):
+            for key, label in named:
+                if _is_one({"id": key, "name": label}, audiences) and (label != key or key not in met):
+                    met[key] = label
     order = sorted(recipients.values(), key=lambda one: (not one.name, -one.may_contain, one.name.lower()))
     return Trace(counted, order, met, [word for word in audiences if not _is_met(organizations, filters, word)])
+
+
+def _tell(rows: "QuerySet[RegisterEntry]", rule: Rule, recipients: dict[str, Recipient]) -> None:
+    """Whom to tell of these rows."""
+    for (name, dataset_id, recipient), _pk, added in sums.grouped(rows, "dataset_name", "dataset_id", "recipient"):
+        to = recipients.setdefault(recipient, Recipient(recipient))
+        to.datasets.add(name or dataset_id or _("dataset not told"))
+        to.verdicts[rule.verdict] = to.verdicts.get(rule.verdict, 0) + added.exports
+    for (_dataset, recipient), first in _before(rows).items():
+        recipients[recipient].before |= first - {""}
 
 
 def _is_one(audience: dict[str, str], wanted: Sequence[str]) -> bool:
@@ -243,4 +258,4 @@ def _is_one(audience: dict[str, str], wanted: Sequence[str]) -> bool:
 
 
 def _is_met(organizations: Sequence[int], filters: Filters, word: str) -> bool:
-    return register.matching(organizations, filters).filter(register.of_audience(word)).exists()
+    return register.matching(organizations, filters).filter(register.of_audience(word).condition).exists()

@@ -3,19 +3,17 @@
 Requests that have no job yet are rows too, merged by time. The number of queries doesn't depend on the number of rows.
 """
 
-import contextlib
 import re
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import QueryDict
 
-from segadmin.models import ExportRequest, Job, Name, Sandbox, State
-from segadmin.queries import job_filters, job_rows
+from segadmin.models import ExportRequest, Job, Name, RegisterEntry, RegisterTerm, Sandbox, State
+from segadmin.queries import job_filters, job_rows, terms
 from segadmin.queries.job_filters import Cursor, Filters
 from segadmin.queries.job_rows import Row
 
@@ -164,24 +162,41 @@ def _condition(asked: Scope) -> Q:
         found &= empty if filters.empty == "1" else not_empty
     if filters.missing:
         found &= Q(missing_since_at__isnull=filters.missing == "0")
-    return found & _search(asked)
+    return found
 
 
-def _search(asked: Scope) -> Q:
-    """Words in what the mirror indexed with the job, or an id, or a name that became known later."""
+@dataclass(frozen=True)
+class Sought:
+    """What the text of the search leaves: jobs as a condition. `is_few`: the database finds them by it alone."""
+
+    condition: Q
+    is_few: bool
+
+
+def _search(asked: Scope) -> Sought | None:
+    """Words of the jobs' rows in the register, ids among them, or a name that became known later."""
     text = asked.filters.q
     if not text:
-        return Q()
-    everywhere = Q()
-    for word in asked.filters.words:
-        everywhere &= Q(search__contains=word)
-    found = everywhere | Q(job_id=text) | Q(adobe_request_id=text) | Q(dataset_id=text)
-    with contextlib.suppress(ValueError):
-        found |= Q(export_request__uuid=uuid.UUID(text))
+        return None
+    found = terms.both([terms.text(word) for word in asked.filters.words])
     named = Name.objects.filter(sandbox_id__in=asked.by_pk, kind__in=["audience", "dataset"], name__icontains=text)
-    for kind, external_id in named.order_by("pk").values_list("kind", "external_id")[:20]:
-        found |= Q(dataset_id=external_id) if kind == "dataset" else Q(search__contains=external_id.lower())
-    return found
+    kinds = {"audience": terms.Kind.AUDIENCE, "dataset": terms.Kind.DATASET}
+    keys = [
+        terms.key_of(kinds[kind], external_id.lower() if kind == "audience" else external_id)
+        for kind, external_id in named.order_by("pk").values_list("kind", "external_id")[:20]
+    ]
+    if keys:
+        found = terms.either([found, terms.having(keys)])
+    if found.pks is not None:
+        rows = RegisterEntry.objects.filter(found.condition, pk__in=sorted(found.pks)).order_by()
+        jobs = rows.values_list("job", flat=True)
+        return Sought(Q(pk__in=[pk for pk in jobs if pk]), True)
+    asks = Q(Exists(RegisterEntry.objects.filter(found.condition, job=OuterRef("pk"))))
+    few = [keys for keys in found.drivers if terms.how_many(keys) < terms.MOST_COMPARED]
+    if not few:
+        return Sought(asks, False)
+    listed = RegisterTerm.objects.filter(key__in=few[0]).order_by().values("entry__job")
+    return Sought(asks & Q(pk__in=listed), True)
 
 
 def _before(after: Cursor | None) -> Q:
@@ -199,9 +214,22 @@ def _cursors(asked: Scope, pending: Iterable[Cursor], after: Cursor | None, limi
     waiting = [cursor for cursor in pending if after is None or cursor < after]
     if asked.filters.nothing or not asked.sandboxes:
         return []
-    rows = _branches(asked, _condition(asked) & _before(after), limit)
-    jobs = [Cursor(at, 0, pk) for at, pk in rows.order_by("-sort_at", "-id")[:limit]]
+    sought, condition = _search(asked), _condition(asked) & _before(after)
+    if sought is not None and sought.is_few:
+        jobs = _few(asked, condition & sought.condition)
+    else:
+        rows = _branches(asked, condition & sought.condition if sought else condition, limit)
+        jobs = [Cursor(at, 0, pk) for at, pk in rows.order_by("-sort_at", "-id")[:limit]]
     return sorted([*waiting, *jobs], reverse=True)[:limit]
+
+
+def _few(asked: Scope, condition: Q) -> list[Cursor]:
+    """Places of jobs that are found by their keys. Sandboxes are compared here, so that no index of theirs seems better."""
+    rows = Job.objects.filter(condition).order_by().values_list("sort_at", "pk", "sandbox_id", "state")
+    places, states = asked.by_pk, set(asked.filters.states)
+    return [
+        Cursor(at, 0, pk) for at, pk, sandbox, state in rows if sandbox in places and (not states or state in states)
+    ]
 
 
 def _branches(asked: Scope, condition: Q, limit: int) -> "QuerySet[Job, tuple[datetime, int]]":

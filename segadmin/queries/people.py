@@ -10,6 +10,8 @@ from django.utils.translation import gettext as _
 
 from segadmin.models import Membership, Organization, Role, User
 
+PAGE_SIZE = 50
+
 
 @dataclass(frozen=True)
 class RoleLine:
@@ -43,15 +45,32 @@ def _lines(memberships: Iterable[Membership], organizations: Collection[int], ev
     return sorted(lines, key=lambda line: (line.membership.organization_id is not None, line.where, line.role))
 
 
-def person_rows(organizations: Collection[int], *, everywhere: bool) -> list[PersonRow]:
-    """Accounts with a role in these orgs or in the whole installation; with `everywhere` every account. Two queries."""
-    people = User.objects.prefetch_related("memberships__organization").order_by("-is_active", "username", "pk")
+@dataclass(frozen=True)
+class PersonPage:
+    """One page of the list; `next_after` is the account after which the next one begins, None at the end."""
+
+    rows: list[PersonRow]
+    next_after: int | None
+
+
+def person_page(organizations: Collection[int], *, everywhere: bool, after: int | None = None) -> PersonPage:
+    """Accounts with a role in these orgs or in the whole installation; with `everywhere` every account.
+
+    Open ones first, by name. `after`: the key of an account; one that is not in the list means the first page.
+    """
+    people = User.objects.order_by("-is_active", "username", "pk")
     if not everywhere:
         here = Membership.objects.filter(user=OuterRef("pk")).filter(
             Q(organization__in=organizations) | Q(organization=None)
         )
         people = people.filter(Exists(here))
-    return [PersonRow(user, _lines(user.memberships.all(), organizations, everywhere)) for user in people]
+    last = people.filter(pk=after).first() if after is not None else None
+    if last is not None:
+        further = Q(is_active=last.is_active, username__gt=last.username)
+        people = people.filter(further | Q(is_active=False) if last.is_active else further)
+    found = list(people.prefetch_related("memberships__organization")[: PAGE_SIZE + 1])
+    rows = [PersonRow(user, _lines(user.memberships.all(), organizations, everywhere)) for user in found[:PAGE_SIZE]]
+    return PersonPage(rows, rows[-1].user.pk if len(found) > PAGE_SIZE else None)
 
 
 def role_lines(person: User, organizations: Collection[int], *, everywhere: bool) -> list[RoleLine]:

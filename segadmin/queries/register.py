@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypedDict
 
-from django.db.models import Case, Count, F, IntegerField, Q, QuerySet, Sum, Value, When
+from django.db import connection
+from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, QuerySet, Sum, Value, When
 from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import In
 
-from segadmin.models import DataLeft, ExportOutcome, Origin, ProfileSource, RegisterEntry
+from segadmin.models import DataLeft, ExportOutcome, Origin, ProfileSource, RegisterEntry, RegisterTerm, Sandbox
+from segadmin.queries import terms
+from segadmin.queries.terms import CERTAIN_ANY, POSSIBLE_ONLY, Found, Kind
 
 PAGE_SIZE = 50
 # Beyond so many orgs or sandboxes a page is read by one select instead of a union of one each.
 MOST_BRANCHES = 100
-# So many rows are counted; beyond, a page says that a period has to be chosen.
-MOST_COUNTED = 50_000
 ASKED, ENDED = "asked", "ended"
 NOT_KNOWN = "-"
 ANY = "any"
 EXACTLY = "="
-# The certain ones come first in a row's words.
-CERTAIN_ANY = Q(pii_words__gt="") & ~Q(pii_words__startswith="|?")
-POSSIBLE_ONLY = Q(pii_words__startswith="|?")
 
 
 class Filters(TypedDict, total=False):
@@ -35,7 +35,8 @@ class Filters(TypedDict, total=False):
     `audience` and `dataset` an id or part of a name, `recipient` a part, and each with "=" in front exactly that;
     `field` a path, which also finds what contains it and what it contains. `basis` says which time the period is about:
     "asked" (asked, else made at Adobe, else first seen) or "ended"; times are aware, `to_at` is exclusive. `text` has to
-    be in the row's words, each of it. `also` is what a query line asks beyond all this.
+    be in the row's words, each of it (`terms.text`). `also` is what a query line asks beyond all this. `found` stands in
+    for all that rows are found by, once it was looked up (`resolved`).
     """
 
     sandboxes: Sequence[int]
@@ -54,7 +55,8 @@ class Filters(TypedDict, total=False):
     from_at: datetime | None
     to_at: datetime | None
     text: str
-    also: Q
+    also: Found
+    found: Found
 
 
 @dataclass(frozen=True, order=True)
@@ -85,6 +87,13 @@ class Cursor:
         return cls(entry.sort_at, entry.pk)
 
 
+def resolved(filters: Filters) -> Filters:
+    """The same filters, with their words and values looked up; done once for all reads of a page."""
+    if "found" in filters:
+        return filters
+    return {**filters, "found": terms.both([*_persons(filters), *_categories(filters), *_texts(filters)])}
+
+
 def condition(filters: Filters) -> Q:
     """Everything but the org and the place in the list."""
     found = ~Q(outcome=ExportOutcome.MERGED)
@@ -96,67 +105,76 @@ def condition(filters: Filters) -> Q:
     ):
         if values:
             found &= Q(**{f"{column}__in": list(values)})
-    if persons := filters.get("persons"):
-        found &= Q(person__in=["" if name == NOT_KNOWN else name for name in persons])
-    return found & _categories(filters) & _texts(filters) & _period(filters) & filters.get("also", Q())
+    return found & resolved(filters)["found"].condition & _period(filters)
 
 
-def _categories(filters: Filters) -> Q:
+def _persons(filters: Filters) -> list[Found]:
+    return [of_person(*persons)] if (persons := filters.get("persons")) else []
+
+
+def _categories(filters: Filters) -> list[Found]:
     """Certain and possible ones are alternatives to each other: both ticked finds all that may hold it."""
-    wanted = Q()
-    for category in filters.get("certain", ()):
-        wanted |= CERTAIN_ANY if category == ANY else Q(pii_words__contains=f"|{category}|")
-    for category in filters.get("possible", ()):
-        wanted |= POSSIBLE_ONLY if category == ANY else Q(pii_words__contains=f"|?{category}|")
-    return wanted
+    words = [("", word) for word in filters.get("certain", ())] + [("?", word) for word in filters.get("possible", ())]
+    named = [f"{mark}{word}" for mark, word in words if word != ANY]
+    wanted = [Found(POSSIBLE_ONLY if mark else CERTAIN_ANY) for mark, word in words if word == ANY]
+    wanted += [terms.personal_data(*named)] if named else []
+    return [terms.either(wanted)] if wanted else []
 
 
-def _texts(filters: Filters) -> Q:
-    found = Q()
+def _texts(filters: Filters) -> list[Found]:
+    found = [filters["also"]] if "also" in filters else []
     if audience := filters.get("audience"):
-        found &= of_audience(audience)
+        found.append(of_audience(audience))
     if dataset := filters.get("dataset"):
-        found &= of_dataset(dataset)
+        found.append(of_dataset(dataset))
     if recipient := filters.get("recipient"):
-        found &= of_recipient(recipient)
+        found.append(of_recipient(recipient))
     if ticket := filters.get("ticket"):
-        found &= Q(ticket__iexact=ticket)
+        found.append(of_ticket(ticket))
     if field := filters.get("field"):
-        found &= of_field(field)
-    for word in filters.get("text", "").lower().split():
-        found &= Q(search__contains=word)
-    return found
+        found.append(of_field(field))
+    return [*found, *(terms.text(word) for word in filters.get("text", "").split())]
 
 
-def of_audience(value: str) -> Q:
+def of_person(*names: str) -> Found:
+    """Exports that these asked for; "-" for a person not known."""
+    wanted = ["" if name == NOT_KNOWN else name for name in names]
+    found = terms.exactly(Kind.PERSON, *wanted)
+    return Found(Q(person__in=wanted) if found.pks is None else found.condition, found.pks, found.drivers)
+
+
+def of_audience(value: str) -> Found:
     """Exports of audiences whose id or name contains this; "=x" is exactly x, and "=" is exports of no audience."""
     if value.startswith(EXACTLY):
-        exact = value.removeprefix(EXACTLY).lower()
-        return Q(audience_words__contains=f"|{exact}|") if exact else Q(audience_words="")
-    return Q(audience_words__contains=value.lower())
+        return terms.exactly(Kind.AUDIENCE, value.removeprefix(EXACTLY).lower())
+    return terms.containing(Kind.AUDIENCE, value)
 
 
-def of_dataset(value: str) -> Q:
+def of_dataset(value: str) -> Found:
     """Exports to this id, or to a dataset whose name contains it; "=x" is the id x, "=" a dataset not told."""
     if value.startswith(EXACTLY):
-        return Q(dataset_id=value.removeprefix(EXACTLY))
-    return Q(dataset_id=value) | Q(dataset_name__icontains=value)
+        return terms.exactly(Kind.DATASET, value.removeprefix(EXACTLY))
+    return terms.containing(Kind.DATASET_NAME, value, terms.key_of(Kind.DATASET, value))
 
 
-def of_recipient(value: str) -> Q:
+def of_recipient(value: str) -> Found:
     """Exports whose stated recipient contains this; "=x" is exactly x, "=" a recipient not said."""
     if value.startswith(EXACTLY):
-        return Q(recipient=value.removeprefix(EXACTLY))
-    return Q(recipient__icontains=value)
+        exact = value.removeprefix(EXACTLY)
+        return terms.both([terms.exactly(Kind.RECIPIENT, exact.lower()), Found(Q(recipient=exact))])
+    return terms.containing(Kind.RECIPIENT, value)
 
 
-def of_field(path: str) -> Q:
+def of_ticket(value: str) -> Found:
+    return terms.exactly(Kind.TICKET, value.lower())
+
+
+def of_field(path: str) -> Found:
     """Exports that held this field: named itself, or by something above it, or in part, or by exporting all fields."""
     parts = path.lower().strip(".").split(".")
-    found = Q(all_fields=True) | Q(field_words__contains=f"|{'.'.join(parts)}.")
-    for depth in range(1, len(parts) + 1):
-        found |= Q(field_words__contains=f"|{'.'.join(parts[:depth])}|")
-    return found
+    above = [".".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
+    keys = [terms.key_of(Kind.FIELD, word) for word in (terms.ALL_FIELDS, *above)]
+    return terms.beginning(Kind.FIELD, f"{above[-1]}.", *terms.known(keys))
 
 
 def _period(filters: Filters) -> Q:
@@ -171,16 +189,43 @@ def _period(filters: Filters) -> Q:
 
 def matching(organizations: Iterable[int], filters: Filters) -> QuerySet[RegisterEntry]:
     """All rows that match, in no order; organizations by key."""
-    return RegisterEntry.objects.filter(condition(filters), organization__in=list(organizations)).order_by()
+    filters = resolved(filters)
+    found = RegisterEntry.objects.filter(condition(filters)).order_by()
+    if filters["found"].pks is None:
+        return found.filter(organization__in=list(organizations))
+    # Where the rows are listed by key, no index of orgs must seem better: SQLite can't tell which is.
+    return found.filter(Q(In(Coalesce("organization", "organization"), list(organizations) or [0])))
 
 
 def rows(
     organizations: Sequence[int], filters: Filters, after: Cursor | None = None, limit: int = PAGE_SIZE
 ) -> list[RegisterEntry]:
-    """One page, newest first, with all that a row needs: two queries, however many orgs and rows."""
-    places = _branches(organizations, filters, after)
-    pks = [pk for _at, pk in places.order_by("-sort_at", "-id")[:limit]] if places is not None else []
-    return load(pks)
+    """One page, newest first, with all that a row needs: few queries, however many orgs and rows."""
+    return load(_places(organizations, resolved(filters), after, limit))
+
+
+def _places(organizations: Sequence[int], filters: Filters, after: Cursor | None, limit: int) -> list[int]:
+    """Keys of the rows of one page."""
+    if not organizations or filters["found"].pks == frozenset():
+        return []
+    if filters["found"].pks is not None:
+        listed = matching(organizations, filters).filter(before(after)).values_list("sort_at", "pk")
+        return [pk for _at, pk in sorted(listed, reverse=True)[:limit]]
+    if by_terms := _by_terms(organizations, filters, after):
+        return _newest(by_terms, ("-sort", "-entry_id"), limit)
+    parts = [part.values_list("sort_at", "id") for part in _branches(organizations, filters, after)]
+    return _newest(parts, ("-sort_at", "-id"), limit)
+
+
+def _newest(parts: "Sequence[QuerySet[Any, Any]]", order: tuple[str, str], limit: int) -> list[int]:
+    """Keys of the newest rows of all branches, each once.
+
+    SQLite merges the branches row by row and stops early; PostgreSQL has to be told for each how many it may give.
+    """
+    if len(parts) > 1 and connection.features.supports_slicing_ordering_in_compound:
+        parts = [part.order_by(*order)[:limit] for part in parts]
+    first, *rest = parts
+    return [pk for _at, pk in (first.union(*rest) if rest else first).order_by(*order)[:limit]]
 
 
 def load(pks: Iterable[int]) -> list[RegisterEntry]:
@@ -199,22 +244,15 @@ def load(pks: Iterable[int]) -> list[RegisterEntry]:
     return list(found)
 
 
-def _branches(
-    organizations: Sequence[int], filters: Filters, after: Cursor | None
-) -> "QuerySet[RegisterEntry, tuple[datetime, int]] | None":
-    """(sort_at, pk) as one UNION ALL of a branch per sandbox or org: each is walked by its index. None: nowhere."""
-    if not organizations:
-        return None
+def _branches(organizations: Sequence[int], filters: Filters, after: Cursor | None) -> list[QuerySet[RegisterEntry]]:
+    """A branch per sandbox or org: each is walked by its index."""
     base = RegisterEntry.objects.filter(condition(filters) & before(after)).order_by()
     sandboxes = filters.get("sandboxes") or ()
     if max(len(sandboxes), len(organizations)) > MOST_BRANCHES:
-        parts = [base.filter(organization__in=list(organizations))]
-    elif sandboxes:
-        parts = [base.filter(sandbox=pk, organization__in=list(organizations)) for pk in sandboxes]
-    else:
-        parts = [base.filter(organization=pk) for pk in organizations]
-    first, *rest = [part.values_list("sort_at", "id") for part in parts]
-    return first.union(*rest, all=True) if rest else first
+        return [base.filter(organization__in=list(organizations))]
+    if sandboxes:
+        return [base.filter(sandbox=pk, organization__in=list(organizations)) for pk in sandboxes]
+    return [base.filter(organization=pk) for pk in organizations]
 
 
 def before(after: Cursor | None) -> Q:
@@ -225,14 +263,43 @@ def before(after: Cursor | None) -> Q:
     return Q(sort_at__lte=after.at) & (Q(sort_at__lt=after.at) | Q(pk__lt=after.pk))
 
 
+def _by_terms(
+    organizations: Sequence[int], filters: Filters, after: Cursor | None
+) -> "list[QuerySet[RegisterTerm, tuple[int, int]]]":
+    """A branch per sandbox and term of the rarest filter, each in the order of its index; none where no terms lead."""
+    drivers = filters["found"].drivers
+    places = _places_of(organizations, filters) if drivers else []
+    drivers = tuple(keys for keys in drivers if len(keys) * len(places) <= MOST_BRANCHES)
+    if not drivers:
+        return []
+    keys = min(drivers, key=terms.how_many) if len(drivers) > 1 else drivers[0]
+    within = Q(Exists(RegisterEntry.objects.filter(condition(filters), pk=OuterRef("entry"))))
+    from_at, to_at = filters.get("from_at"), filters.get("to_at")
+    if filters.get("basis") != ENDED:
+        within &= Q(sort__gte=terms.micros(from_at)) if from_at else Q()
+        within &= Q(sort__lt=terms.micros(to_at)) if to_at else Q()
+    if after is not None:
+        at = terms.micros(after.at)
+        within &= Q(sort__lte=at) & (Q(sort__lt=at) | Q(entry__lt=after.pk))
+    return [
+        RegisterTerm.objects.filter(within, key=key, sandbox=place).order_by().values_list("sort", "entry_id")
+        for key in keys
+        for place in places
+    ]
+
+
+def _places_of(organizations: Sequence[int], filters: Filters) -> list[int]:
+    """The sandboxes that are asked for, by key."""
+    places = Sandbox.objects.filter(organization__in=list(organizations)).order_by("pk")
+    if sandboxes := filters.get("sandboxes"):
+        places = places.filter(pk__in=list(sandboxes))
+    return list(places.values_list("pk", flat=True))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Totals:
-    """Counts over all that match. `profiles` is the sum of Adobe's counts: a person exported twice counts twice.
+    """Counts over all that match. `profiles` is the sum of Adobe's counts: a person exported twice counts twice."""
 
-    `more` says that there are too many rows to count: then nothing else is said.
-    """
-
-    more: bool = False
     exports: int = 0
     certain: int = 0
     possible: int = 0
@@ -249,17 +316,19 @@ class Totals:
     not_reported: int = 0
 
 
+SPECIAL = terms.any_bit(terms.SPECIAL_BIT)
+SPECIAL_POSSIBLE = terms.any_bit(terms.SPECIAL_POSSIBLE_BIT) & ~SPECIAL
+
+
 def totals(organizations: Sequence[int], filters: Filters) -> Totals:
-    """Two queries; nothing is counted where more than MOST_COUNTED rows match."""
+    """One query, of an index alone where nothing else is asked for."""
     found = matching(organizations, filters)
-    if found.values("pk")[MOST_COUNTED : MOST_COUNTED + 1].exists():
-        return Totals(more=True)
     told: dict[str, Any] = found.aggregate(
         exports=Count("pk"),
         certain=Count("pk", filter=CERTAIN_ANY),
         possible=Count("pk", filter=POSSIBLE_ONLY),
-        special=Count("pk", filter=Q(pii_words__contains="|!|")),
-        special_possible=Count("pk", filter=Q(pii_words__contains="|?!|") & ~Q(pii_words__contains="|!|")),
+        special=Count("pk", filter=SPECIAL),
+        special_possible=Count("pk", filter=SPECIAL_POSSIBLE),
         outside=Count("pk", filter=Q(origin__in=[Origin.OUTSIDE, Origin.OLDER])),
         bad=Count("pk", filter=Q(outcome__in=BAD)),
         left_yes=Count("pk", filter=Q(data_left=DataLeft.YES)),
@@ -301,5 +370,4 @@ def bars(organizations: Sequence[int], filters: Filters, edges: Sequence[datetim
 
 def people(organizations: Iterable[int], most: int = 60) -> list[str]:
     """Names that stand in rows of these orgs, for the menu; other names can be typed."""
-    names = RegisterEntry.objects.filter(organization__in=list(organizations)).exclude(person="")
-    return list(names.order_by("person").values_list("person", flat=True).distinct()[:most])
+    return terms.texts_in(Kind.PERSON, _places_of(list(organizations), {}), most)

@@ -7,9 +7,11 @@ qualifier is text to look for. Nothing is left out in silence: what can't be und
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
+from urllib.parse import unquote
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -24,6 +26,7 @@ _VALUE = re.compile(r'"((?:[^"]|"")*)"|([^\s,"]+)')
 _WORD = re.compile(r'"((?:[^"]|"")*)"|([^\s"]+)')
 _BLANK = re.compile(r"[\s\x00-\x1f\x7f]+")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+MOST_SPELLINGS = 6
 _MAIL = re.compile(r"[^\s\"',;:<>()@]+@[^\s\"',;:<>()@]+")
 
 
@@ -218,8 +221,18 @@ def clean(value: str) -> str:
 
 
 def names_mail(text: str) -> bool:
-    """Whether something in it looks like an e-mail address: that is searched for, and kept nowhere."""
-    return _MAIL.search(text) is not None
+    """Whether something in it looks like an e-mail address: that is searched for, and kept nowhere.
+
+    Also as addresses of pages spell it (percent signs, once or several times), and with wide signs.
+    """
+    for _spelling in range(MOST_SPELLINGS):
+        text = unicodedata.normalize("NFKC", text)
+        if _MAIL.search(text):
+            return True
+        if (plain := unquote(text)) == text:
+            return False
+        text = plain
+    return True  # spelled over and over: nobody writes so but to hide something
 
 
 @dataclass(frozen=True)

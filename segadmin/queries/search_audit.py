@@ -12,14 +12,17 @@ from datetime import datetime
 from itertools import groupby
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import In
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from segadmin.models import Action, EventContent, Outcome, RegisterEntry, Sandbox
-from segadmin.queries import search, search_register
+from segadmin.queries import search, search_register, terms
 from segadmin.queries.audit_filters import MOST_LISTED, Scope, between, listed
 from segadmin.queries.search import TEXT, Line, Malformed, Period, Term
-from segadmin.queries.search_register import OF_EXPORTS, any_of, one_of
+from segadmin.queries.search_register import OF_EXPORTS, one_of
+from segadmin.queries.terms import Found
 
 QUALIFIERS = {
     "actor": "actor",
@@ -47,7 +50,7 @@ NO_ORGANIZATION = "-"
 # These find their events wherever they are, so no period is needed to keep the page quick.
 DIRECT = ("record", "request", "job")
 # Exports whose events are listed one by one; beyond, events are asked for their export.
-MOST_EXPORTS = 300
+MOST_EXPORTS = 1000
 
 
 @dataclass(frozen=True)
@@ -108,13 +111,13 @@ def _sandboxes(line: Line, scope: Scope) -> list[Sandbox]:
 def narrowed(line: Line, scope: Scope) -> Narrowed:
     """Reads little: the exports and events that single qualifiers name, so that they can be listed where they are few."""
     sandboxes = _sandboxes(line, scope)
-    parts = _parts(scope, sandboxes)
+    parts = {name: _as_found(part) for name, part in _parts(scope, sandboxes).items()}
     problems = list(line.problems)
 
-    def taken(terms: Sequence[Term]) -> Q:
-        found, more = search_register.together(terms, parts)
+    def taken(given: Sequence[Term]) -> Q:
+        found, more = search_register.together(given, parts)
         problems.extend(more)
-        return found
+        return found.condition
 
     excluded = taken([term for term in line.terms if term.excluded and term.name not in OF_EXPORTS])
     texts = taken([term for term in line.terms if not term.excluded and term.name == TEXT])
@@ -133,6 +136,10 @@ def narrowed(line: Line, scope: Scope) -> Narrowed:
         to_at=to_at,
         problems=tuple(dict.fromkeys(problems)),
     )
+
+
+def _as_found(part: Callable[[str], Q]) -> Callable[[str], Found]:
+    return lambda value: Found(part(value))
 
 
 def _ends(line: Line) -> tuple[datetime | None, datetime | None]:
@@ -161,7 +168,7 @@ def _parts(scope: Scope, sandboxes: Sequence[Sandbox]) -> dict[str, Callable[[st
         "request": _request,
         "record": _record,
         "created": _created,
-        TEXT: _text,
+        TEXT: lambda value: _text(value, scope),
     }
 
 
@@ -198,11 +205,26 @@ def _created(value: str) -> Q:
     return between(from_at, to_at) or ~Q(pk=None)
 
 
-def _text(value: str) -> Q:
-    """In everything that is on record of the event. SQLite knows capitals of plain letters only, hence the variants."""
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    variants = {escaped} if value.isascii() else {escaped, escaped.lower(), escaped.upper(), escaped.capitalize()}
-    return any_of(Q(text__icontains=variant) for variant in sorted(variants))
+# Columns of an event in which free text is looked for, besides those of the export that it is about.
+TEXTS = ("sentence", "actor_name", "organization_name", "sandbox_name", "job_id")
+
+
+def _text(value: str, scope: Scope) -> Q:
+    """In the sentence and the names of the event, and in purpose and names of the export that it is about.
+
+    SQLite knows capitals of plain letters only, hence the variants.
+    """
+    variants = {value} if value.isascii() else {value, value.lower(), value.upper(), value.capitalize()}
+    found = Q()
+    for variant in sorted(variants):
+        for column in TEXTS:
+            found |= Q(**{f"{column}__icontains": variant})
+    exports = terms.text(value)
+    if exports.pks is not None and len(exports.pks) <= MOST_EXPORTS:
+        numbers = _listed_events(_entries(scope).filter(exports.condition))
+        if numbers is not None:
+            return found | Q(event__in=numbers) if numbers else found
+    return found | _about(_entries(scope).filter(exports.condition))
 
 
 def _of_exports(line: Line, scope: Scope, problems: list[str]) -> tuple[Q, Q]:
@@ -211,9 +233,9 @@ def _of_exports(line: Line, scope: Scope, problems: list[str]) -> tuple[Q, Q]:
     with_, more = search_register.together([term for term in wanted if not term.excluded], OF_EXPORTS)
     problems.extend(more)
     pinned = asked = Q()
-    if with_ and not more:
-        entries = _entries(scope).filter(with_)
-        numbers = _listed_events(entries)
+    if with_ != Found() and not more:
+        entries = _entries(scope).filter(with_.condition)
+        numbers = _listed_events(entries) if with_.pks is not None else None
         if numbers is None:
             asked &= _about(entries)
         else:
@@ -222,12 +244,16 @@ def _of_exports(line: Line, scope: Scope, problems: list[str]) -> tuple[Q, Q]:
         if term.excluded:
             without, more = search_register.together([Term(term.name, term.values)], OF_EXPORTS)
             problems.extend(more)
-            asked &= ~_about(_entries(scope).filter(without)) if not more else Q()
+            asked &= ~_about(_entries(scope).filter(without.condition)) if not more else Q()
     return pinned, asked
 
 
 def _entries(scope: Scope) -> QuerySet[RegisterEntry]:
-    readable = Q() if scope.whole else Q(organization__in=[row.pk for row in scope.organizations])
+    readable = (
+        Q()
+        if scope.whole
+        else Q(In(Coalesce("organization", "organization"), [row.pk for row in scope.organizations] or [0]))
+    )
     return RegisterEntry.objects.filter(readable).order_by()
 
 

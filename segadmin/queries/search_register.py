@@ -1,7 +1,5 @@
 """A query line as a condition on rows of the register; the record looks for exports by the same."""
 
-import functools
-import operator
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -9,9 +7,10 @@ from django.db.models import Q
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
-from segadmin.models import Category, DataLeft, ExportOutcome, Organization, Origin, Sandbox
-from segadmin.queries import register, search
+from segadmin.models import Category, DataLeft, ExportOutcome, Organization, Origin, RegisterEntry, Sandbox
+from segadmin.queries import register, search, terms
 from segadmin.queries.search import TEXT, Line, Malformed, Term
+from segadmin.queries.terms import CERTAIN_ANY, POSSIBLE_ONLY, Found, both, either, neither
 
 # What may be typed -> what is meant. The names that are meant are those that are offered.
 QUALIFIERS = {
@@ -52,10 +51,6 @@ CERTAIN, POSSIBLE = "certain-", "possible-"
 OUTCOMES = [choice.value for choice in ExportOutcome if choice != ExportOutcome.MERGED]
 
 
-def any_of(parts: Iterable[Q]) -> Q:
-    return functools.reduce(operator.or_, parts)
-
-
 def sandbox_key(sandbox: Sandbox) -> str:
     """ "acme/prod", as lines and forms name a sandbox."""
     return f"{sandbox.organization.slug}/{sandbox.name}"
@@ -85,79 +80,87 @@ def one_of(value: str, known: Sequence[str], what: str) -> str:
     return value
 
 
-def _personal_data(value: str) -> Q:
+def _personal_data(value: str) -> Found:
     """`email`: for certain or possibly; `certain-email` and `possible-email` tell them apart."""
     mark, category = "", value
     for prefix in (CERTAIN, POSSIBLE):
         if value.startswith(prefix):
             mark, category = prefix, value.removeprefix(prefix)
     one_of(category, [*Category.values, register.ANY], _("kind of personal data"))
-    certain, possible = Q(pii_words__contains=f"|{category}|"), Q(pii_words__contains=f"|?{category}|")
+    sides = {CERTAIN: ("",), POSSIBLE: ("?",)}.get(mark, ("", "?"))
     if category == register.ANY:
-        certain, possible = register.CERTAIN_ANY, register.POSSIBLE_ONLY
-    return {CERTAIN: certain, POSSIBLE: possible}.get(mark, certain | possible)
+        return either(Found(POSSIBLE_ONLY if side else CERTAIN_ANY) for side in sides)
+    return terms.personal_data(*(f"{side}{category}" for side in sides))
 
 
-def _field(value: str) -> Q:
+def _field(value: str) -> Found:
     if not value.strip("."):
         raise Malformed(_("A field is named by its path, such as personalEmail.address."))
     return register.of_field(value)
 
 
-def _request(value: str) -> Q:
+def _request(value: str) -> Found:
     try:
-        return Q(export_request__uuid=uuid.UUID(value))
+        return _few(Q(export_request__uuid=uuid.UUID(value)))
     except ValueError as error:
         raise Malformed(_("A request is named by its id, such as 5f0c9d3e-1111-4222-8333-944445555666.")) from error
 
 
 # Of an export, whichever page asks. Each gives a condition or raises Malformed.
-OF_EXPORTS: dict[str, Callable[[str], Q]] = {
+OF_EXPORTS: dict[str, Callable[[str], Found]] = {
     "audience": register.of_audience,
     "dataset": register.of_dataset,
     "field": _field,
     "recipient": register.of_recipient,
-    "ticket": lambda value: Q(ticket__iexact=value),
+    "ticket": register.of_ticket,
     "pii": _personal_data,
 }
 
 
-def _within(column: str) -> Callable[[str], Q]:
-    def found(value: str) -> Q:
+def _few(condition: Q) -> Found:
+    """Rows that an index of their own finds, listed by key."""
+    pks = frozenset(
+        RegisterEntry.objects.filter(condition).order_by().values_list("pk", flat=True)[: terms.MOST_LISTED]
+    )
+    return Found(Q(pk__in=sorted(pks)), pks)
+
+
+def _within(column: str) -> Callable[[str], Found]:
+    def found(value: str) -> Found:
         period = search.period(value)
         from_at, to_at = period.from_at, period.to_at
         condition = Q(**{f"{column}__gte": from_at}) if from_at else Q()
         condition = condition & Q(**{f"{column}__lt": to_at}) if to_at else condition
-        return condition or ~Q(pk=None)
+        return Found(condition or ~Q(pk=None))
 
     return found
 
 
 def condition(
     line: Line, *, organizations: Sequence[Organization], sandboxes: Sequence[Sandbox]
-) -> tuple[Q, tuple[str, ...]]:
+) -> tuple[Found, tuple[str, ...]]:
     """The condition that the line is, and what of it could not be understood."""
-    parts: dict[str, Callable[[str], Q]] = {
+    parts: dict[str, Callable[[str], Found]] = {
         **OF_EXPORTS,
-        "actor": lambda value: Q(person="" if value == register.NOT_KNOWN else value),
-        "org": lambda value: Q(organization=organization_named(value, organizations)),
-        "sandbox": lambda value: Q(sandbox__in=sandboxes_named(value, sandboxes)),
-        "outcome": lambda value: Q(outcome=one_of(value, OUTCOMES, _("outcome"))),
-        "left": lambda value: Q(data_left=one_of(value, DataLeft.values, _("“data left”"))),
-        "origin": lambda value: Q(origin=one_of(value, Origin.values, _("origin"))),
-        "job": lambda value: Q(job__job_id=value),
+        "actor": register.of_person,
+        "org": lambda value: Found(Q(organization=organization_named(value, organizations))),
+        "sandbox": lambda value: Found(Q(sandbox__in=sandboxes_named(value, sandboxes))),
+        "outcome": lambda value: Found(Q(outcome=one_of(value, OUTCOMES, _("outcome")))),
+        "left": lambda value: Found(Q(data_left=one_of(value, DataLeft.values, _("“data left”")))),
+        "origin": lambda value: Found(Q(origin=one_of(value, Origin.values, _("origin")))),
+        "job": lambda value: _few(Q(job__job_id=value)),
         "request": _request,
         "created": _within("sort_at"),
         "ended": _within("ended_at"),
-        TEXT: lambda value: Q(search__contains=value.lower()),
+        TEXT: terms.text,
     }
     return together(line.terms, parts)
 
 
-def together(terms: Iterable[Term], parts: dict[str, Callable[[str], Q]]) -> tuple[Q, tuple[str, ...]]:
+def together(given: Iterable[Term], parts: dict[str, Callable[[str], Found]]) -> tuple[Found, tuple[str, ...]]:
     """All terms, each any of its values or none of them."""
-    found, problems = Q(), []
-    for term in terms:
+    found, problems = [], []
+    for term in given:
         alternatives = []
         for value in term.values:
             try:
@@ -165,8 +168,8 @@ def together(terms: Iterable[Term], parts: dict[str, Callable[[str], Q]]) -> tup
             except Malformed as problem:
                 problems.append(f"{term.name}: {problem}" if term.name else str(problem))
         if alternatives:
-            found &= ~any_of(alternatives) if term.excluded else any_of(alternatives)
-    return found, tuple(dict.fromkeys(problems))
+            found.append(neither(alternatives) if term.excluded else either(alternatives))
+    return both(found), tuple(dict.fromkeys(problems))
 
 
 def read(query: QueryDict) -> Line:

@@ -166,10 +166,8 @@ def page(request: HttpRequest, answer: str) -> HttpResponse:
 
 
 def _answered(answer: str, asked: Asked) -> dict[str, Any]:
-    """What the page shows; nothing is added up where more rows match than a page counts."""
+    """What the page shows; the database adds it up, however many rows there are."""
     told = {"basis": register_page.basis_words(asked.filters), "organizations": asked.organizations}
-    if answers.too_many(asked.pks, asked.filters):
-        return {**told, "too_many": True}
     return {**told, **SHOWN[answer](asked)}
 
 
@@ -183,7 +181,7 @@ def _exported(asked: Asked) -> dict[str, Any]:
 
 
 def _where(asked: Asked) -> dict[str, Any]:
-    goals = answers_trace.goals(answers_trace.where(asked.pks, asked.filters), asked.lead, asked.filters)
+    goals = answers_trace.goals(asked.pks, asked.filters, asked.lead)
     total = answers.Sums()
     for goal in goals:
         total.merge(goal.sums)

@@ -31,9 +31,11 @@ def person_list(request: HttpRequest) -> HttpResponse:
     access.anywhere(request, needs=MAY_SEE_PEOPLE)
     user = access.current(request)
     reach = access.reach(user, MAY_SEE_PEOPLE)
-    rows = queries.person_rows(reach.organizations, everywhere=reach.everywhere)
+    given = request.GET.get("after", "")
+    after = int(given) if given.isascii() and given.isdigit() and len(given) <= 18 else None
+    found = queries.person_page(reach.organizations, everywhere=reach.everywhere, after=after)
     may_add = bool(access.roles_anywhere(user) & MAY_ADMINISTER)
-    return render(request, "people/list.html", {"rows": rows, "may_add": may_add})
+    return render(request, "people/list.html", {"page": found, "is_first": after is None, "may_add": may_add})
 
 
 @sensitive_post_parameters("password")

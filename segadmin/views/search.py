@@ -91,13 +91,16 @@ def register_search(request: HttpRequest) -> RegisterSearch:
     return form
 
 
-def chips(line: search.Line, words: dict[str, dict[str, Any]]) -> list[Chip]:
-    """Each value of the line, with the address that leaves it out; `words`: qualifier -> value -> label."""
+def chips(line: search.Line, words: dict[str, dict[str, Any]], **kept: str) -> list[Chip]:
+    """Each value of the line, with the address that leaves it out; `words`: qualifier -> value -> label.
+
+    `kept` is what else the address goes on saying.
+    """
     return [
         Chip(
             name=f"{LABELS[term.name]}{NOT if term.excluded else ''}",
             value=str(words.get(term.name, {}).get(value, value)),
-            query=query(line.without(term.name, value, excluded=term.excluded).text),
+            query=query(line.without(term.name, value, excluded=term.excluded).text, **kept),
         )
         for term in line.terms
         for value in term.values
@@ -107,9 +110,10 @@ def chips(line: search.Line, words: dict[str, dict[str, Any]]) -> list[Chip]:
 NOT = ", not"
 
 
-def record_chips(form: RecordSearch) -> list[Chip]:
+def record_chips(form: RecordSearch, **kept: str) -> list[Chip]:
     names = {"org": "org", "action": "action", "outcome": "outcome"}
-    return chips(form.line, {name: dict(getattr(form.fields[field], "choices", ())) for name, field in names.items()})
+    words = {name: dict(getattr(form.fields[field], "choices", ())) for name, field in names.items()}
+    return chips(form.line, words, **kept)
 
 
 def rest_chips(form: RegisterSearch) -> list[Chip]:
@@ -123,11 +127,12 @@ def rest_chips(form: RegisterSearch) -> list[Chip]:
     return found
 
 
-def written(request: HttpRequest, line: search.Line) -> HttpResponse | None:
+def written(request: HttpRequest, line: search.Line, **kept: str) -> HttpResponse | None:
     """The page at the address of its line, where menus were sent along; else None."""
     if WRITE not in request.GET:
         return None
-    return redirect(f"{request.path}?{query(line.text)}" if line.text else request.path)
+    found = query(line.text, **kept)
+    return redirect(f"{request.path}?{found}" if found else request.path)
 
 
 def bar(request: HttpRequest, page: str, form: RecordSearch | RegisterSearch, scope: audit.Scope) -> dict[str, Any]:

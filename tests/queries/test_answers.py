@@ -173,7 +173,7 @@ def test_where_an_audience_went(here: list[int], actor: Actor) -> None:
     values = {name: getattr(entry, name) for name in ("purpose", "legal_basis", "ticket")}
     actions.amend(actor=actor, entry=entry, values={**values, "recipient": "Print house"}, why="typed wrong", version=0)
     filters: Filters = {"audience": "=seg-lapsed"}
-    goals = answers_trace.goals(answers_trace.where(here, filters), no_lead, filters)
+    goals = answers_trace.goals(here, filters, no_lead)
     told = {(goal.how, goal.dataset_id, goal.recipient): (goal.sums.exports, goal.before) for goal in goals}
     assert told == {
         ("named", "ds-crm", "Print house"): (1, {"CRM team"}),

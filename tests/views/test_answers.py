@@ -279,14 +279,6 @@ def test_what_people_typed_is_text(prod: Sandbox, auditor: User, operator: User,
         assert "<script>alert" not in text
 
 
-def test_too_many_rows_are_not_added_up(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("segadmin.queries.register.MOST_COUNTED", 3)
-    for page in ("/answers/", "/answers/breach/"):
-        text = read(page)
-        assert "Too many exports to add up" in text
-        assert 'data-key="total"' not in text
-
-
 def test_looking_leaves_one_event(read: Read) -> None:
     for page in PAGES:
         read(page)

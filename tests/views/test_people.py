@@ -1,5 +1,6 @@
 """People: the list, new accounts, roles, closing, passwords; and how far an admin reaches."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -61,6 +62,29 @@ def test_it_shows_people_of_ones_orgs_and_those_of_the_whole_installation(
     assert "stranger" not in text
     assert "Nordwind" not in text
     assert "stranger" in signed_in(root).get(LIST).content.decode()
+
+
+def test_the_list_is_paged_and_each_account_stands_on_one_page(root: User, acme: Organization) -> None:
+    names = [f"person.{number:03}" for number in range(60)]
+    people = User.objects.bulk_create(
+        [User(username=name, is_active=number % 3 > 0) for number, name in enumerate(names)]
+    )
+    Membership.objects.bulk_create(Membership(user=user, organization=acme, role=Role.VIEWER) for user in people)
+    client, seen, address = signed_in(root), list[str](), LIST
+    for _page in range(2):
+        text = client.get(address).content.decode()
+        seen += re.findall(r'<a href="/people/\d+/">([^<]+)</a>', text)
+        following = re.search(r'rel="next" href="([^"]+)"', text)
+        address = f"{LIST}{following[1]}" if following else ""
+    assert not address
+    everybody = User.objects.order_by("-is_active", "username").values_list("username", flat=True)
+    assert seen == list(everybody)
+    assert "First page" in text
+
+
+@pytest.mark.parametrize("after", ["x", "999999", "-1", "²", "9" * 40])
+def test_a_damaged_link_of_the_list_is_its_first_page(admin: User, after: str) -> None:
+    assert ">admin<" in signed_in(admin).get(LIST, {"after": after}).content.decode()
 
 
 def test_the_number_of_queries_does_not_grow(
