@@ -186,7 +186,7 @@ def asked(job: Job) -> tuple[str, str]:
     if job.origin == Origin.OUTSIDE:
         return _("From outside segadmin"), _("person not known")
     if job.origin == Origin.OLDER:
-        return _("Before this connection"), _("person not known")
+        return _("Not known"), _("before the connection")
     if job.origin == Origin.MATCHING:
         return _("Not told yet"), _("may be an export sent from here")
     return job.person or _("not known"), (job.export_request.ticket if job.export_request else "") or _("no ticket")

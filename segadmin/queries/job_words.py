@@ -208,9 +208,11 @@ def took(job: Job) -> str:
 
 
 def profile_words(job: Job | None, kept: Mapping[str, Any]) -> tuple[str, str]:
-    """Number of profiles and what kind of number it is: Adobe's count, an estimate, or not known."""
+    """Number of profiles and what kind of number it is: Adobe's count, its batch's, an estimate, or not known."""
     if job is not None and job.profiles is not None:
         return f"{job.profiles:,}", ""
+    if job is not None and job.batch_records is not None:
+        return f"{job.batch_records:,}", _("count of the batch")
     if job is not None and job.is_final:
         return _("not reported"), ""
     sizes = [item.get("profiles") for item in kept.get("audiences", []) if isinstance(item, Mapping)]

@@ -7,7 +7,6 @@ from datetime import datetime, time, timedelta
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from segadmin.models import Category, DataLeft, Origin
 from segadmin.queries import register, register_rows
@@ -54,8 +53,6 @@ class Page:
     def shown(self) -> str:
         """ "50 of 98 exports, newest first"."""
         shown = len(self.rows)
-        if self.totals.more:
-            return ngettext("%(n)d export, newest first", "%(n)d exports, newest first", shown) % {"n": shown}
         return _("%(shown)d of %(all)s, newest first") % {"shown": shown, "all": f"{self.totals.exports:,}"}
 
 
@@ -76,10 +73,11 @@ class Links:
 
 def page(organizations: Sequence[int], filters: Filters, *, after: Cursor | None, readable: Sequence[int]) -> Page:
     """`readable`: keys of the orgs whose record may be read. The number of queries does not depend on the rows."""
-    entries = register.rows(organizations, filters, after, register.PAGE_SIZE + 1)
+    found = register.resolved(filters)
+    entries = register.rows(organizations, found, after, register.PAGE_SIZE + 1)
     shown = entries[: register.PAGE_SIZE]
-    totals = register.totals(organizations, filters)
-    columns = [] if totals.more or not totals.exports else _columns(organizations, filters)
+    totals = register.totals(organizations, found)
+    columns = _columns(organizations, found) if totals.exports else []
     return Page(
         rows=register_rows.rows(shown, readable),
         next_after=str(Cursor.of(shown[-1])) if len(entries) > len(shown) else "",

@@ -128,7 +128,7 @@ def person_words(entry: RegisterEntry) -> tuple[str, str]:
     if entry.origin == Origin.OUTSIDE:
         return _("from outside"), _("person not known")
     if entry.origin == Origin.OLDER:
-        return _("before this connection"), _("person not known")
+        return _("not known"), _("before the connection")
     if entry.origin == Origin.MATCHING:
         return _("not told yet"), _("may be an export sent from here")
     return entry.person or _("not known"), (
@@ -182,12 +182,12 @@ def record_numbers(entries: Sequence[RegisterEntry]) -> dict[int, int]:
         (entry.sandbox_id, entry.job.job_id): entry.pk for entry in entries if entry.job and not entry.export_request_id
     }
     if others:
+        # In no order and of any action, so that SQLite takes the index of sandbox and job, and none for the order.
         seen = EventContent.objects.filter(
-            action=Action.JOB_SEEN,
-            sandbox__in={key[0] for key in others},
-            job_id__in=[key[1] for key in others],
-        ).order_by("-event_id")
-        for sandbox, job_id, seq in seen.values_list("sandbox_id", "job_id", "event_id"):
-            if sandbox is not None and (sandbox, job_id) in others:
+            sandbox__in={key[0] for key in others}, job_id__in=[key[1] for key in others]
+        ).order_by()
+        told = seen.values_list("event_id", "action", "sandbox_id", "job_id")
+        for seq, action, sandbox, job_id in sorted(told, reverse=True):
+            if action == Action.JOB_SEEN and sandbox is not None and (sandbox, job_id) in others:
                 found[others[sandbox, job_id]] = seq
     return found

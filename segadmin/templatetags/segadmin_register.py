@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from django import template
+from django.http import QueryDict
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -47,6 +48,17 @@ def _drawn(codes: Iterable[str], *, sure: bool) -> list[tuple[str, str]]:
         special = " special" if _is_special(code) and sure else ""
         found.append((f"tag{special}" if sure else "tag maybe", words))
     return found
+
+
+@register.filter
+def with_left(url: str, left: str) -> str:
+    """The address of some rows of the register, narrowed to those of which data left (a code of DataLeft)."""
+    path, mark, asked = url.partition("?")
+    if not mark:
+        return url
+    query = QueryDict(asked, mutable=True)
+    query["left"] = left
+    return f"{path}?{query.urlencode()}"
 
 
 @register.filter

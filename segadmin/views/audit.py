@@ -1,14 +1,17 @@
 """The record: the list of events, and one event's own page. Reading only."""
 
 from dataclasses import replace
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from segadmin import access
 from segadmin.forms.search import query as line_query
-from segadmin.queries import audit, completeness, search
+from segadmin.queries import audit, completeness, event_sections, search
+from segadmin.queries.event_sections import DAY
 from segadmin.views.search import RecordSearch, bar, record_chips, record_search, viewed, written
 
 
@@ -51,21 +54,40 @@ def _page(form: RecordSearch, scope: audit.Scope) -> audit.EventPage:
     return audit.page(scope, filters, after=form.cleaned_data["after"])
 
 
+GROUPS = {DAY: _("day"), event_sections.JOB: _("job"), event_sections.PERSON: _("person")}
+
+
+def _group(request: HttpRequest) -> str:
+    """How the page is grouped; empty for days, which the address need not say."""
+    chosen = request.GET.get("group", "")
+    return chosen if chosen in GROUPS and chosen != DAY else ""
+
+
+def _groups(line: str, group: str, after: str) -> list[tuple[Any, str, bool]]:
+    """(word, query, whether it is chosen) of each way to group; the same records stay on the page."""
+    return [
+        (word, line_query(line, after=after, group="" if name == DAY else name), name == (group or DAY))
+        for name, word in GROUPS.items()
+    ]
+
+
 @require_safe
 def event_list(request: HttpRequest) -> HttpResponse:
     access.anywhere(request, needs=access.MAY_READ_RECORD)
-    scope = scope_of(request)
+    scope, group = scope_of(request), _group(request)
     form = form_of(request.GET, scope)
-    if answer := written(request, form.line):
+    if answer := written(request, form.line, group=group):
         return answer
     page, line = _page(form, scope), form.line.text
-    context = {"form": form, "page": page, "scope": scope, "chips": record_chips(form)}
+    after = str(form.cleaned_data.get("after") or "")
+    context = {"form": form, "page": page, "scope": scope, "chips": record_chips(form, group=group), "group": group}
+    context |= {"sections": page.sections(group or DAY), "groups": _groups(line, group, after)}
     context["completeness"] = completeness.line(scope.organizations)
     context["is_older"] = not (page.rows or line or form.errors) and audit.page(scope, filters_of(form), size=1).rows
     if page.next_after is not None:
-        context["next_url"] = f"?{line_query(line, after=str(page.next_after))}"
+        context["next_url"] = f"?{line_query(line, after=str(page.next_after), group=group)}"
     if request.GET.get("after"):
-        context["newest_url"] = f"?{line_query(line)}"
+        context["newest_url"] = f"?{line_query(line, group=group)}"
     response = render(request, "audit/list.html", context | bar(request, "audit", form, scope))
     viewed(request, scope.organizations, whole=scope.whole)
     return response

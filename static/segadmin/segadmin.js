@@ -162,22 +162,24 @@
 		head.indeterminate = ticked > 0 && ticked < boxes.length;
 	});
 
-	/* j and k go from one event to the next, for who switched single keys on; Enter opens it. */
-	const step = (event, by) => {
-		const rows = all("details.ev > summary"), next = rows[rows.indexOf(document.activeElement) + by];
-		if (!rows.length || (by < 0 && !next)) return;
-		event.preventDefault();
-		(next ?? rows.at(-1)).focus();
+	/* j and k go from one row to the next; Enter opens it, as it does anyway. */
+	const step = (by) => {
+		const rows = all("main details.ev > summary, main .cards tbody th a[href]"), at = document.activeElement;
+		const here = rows.findIndex((row) => row.closest("details.ev, tr").contains(at));
+		(rows[here + by] ?? (by > 0 ? rows.at(-1) : rows[0]))?.focus();
 	};
 
-	/* Ctrl+K always goes to the search (the page's own where it has one); "/" only for who switched single keys on. */
+	/* Ctrl+K always goes to the search (the page's own where it has one); single keys only for who switched them on. */
+	const single = { "/": () => search(), j: () => step(1), k: () => step(-1), "?": () => document.getElementById("keys")?.showModal() };
+	const search = () => {
+		const find = document.querySelector("[data-find]") ?? document.getElementById("find");
+		find?.focus(); find?.select();
+	};
 	document.addEventListener("keydown", (event) => {
-		const find = document.querySelector("[data-find]") ?? document.getElementById("find"), plain = !event.shiftKey && !event.altKey, typing = event.target.matches?.("input, textarea, select");
-		const slash = event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && "singleKeys" in document.body.dataset;
-		if (find && plain && (slash || ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k"))) {
-			event.preventDefault(); find.focus(); find.select();
-		} else if ((event.key === "j" || event.key === "k") && plain && !typing && !event.ctrlKey && !event.metaKey && "singleKeys" in document.body.dataset) {
-			step(event, event.key === "j" ? 1 : -1);
+		const held = event.ctrlKey || event.metaKey, typing = event.target.matches?.("input, textarea, select");
+		if (held && !event.shiftKey && !event.altKey && event.key.toLowerCase() === "k") { event.preventDefault(); search(); }
+		else if (!held && !event.altKey && !typing && single[event.key] && "singleKeys" in document.body.dataset && !document.querySelector("dialog[open]")) {
+			event.preventDefault(); single[event.key]();
 		} else if (event.key === "Escape") {
 			const menu = event.target.closest?.("details.menu[open]");
 			if (menu) { menu.open = false; menu.querySelector("summary").focus(); }

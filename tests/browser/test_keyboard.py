@@ -1,5 +1,7 @@
 """Everything can be reached and done with the keyboard."""
 
+from collections.abc import Iterator
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -92,3 +94,74 @@ def test_the_search_has_a_shortcut(open_as: Opener) -> None:
     page.keyboard.type("Lapsed")
     page.keyboard.press("Enter")
     page.wait_for_url("**/jobs/?q=Lapsed")
+
+
+@pytest.fixture
+def single_keys(open_as: Opener) -> Iterator[Page]:
+    """The auditor, with single keys switched on; and off again afterwards, since the account is shared."""
+    page = open_as("auditor")
+    page.goto("/keys/")
+    page.get_by_role("button", name="Switch single keys on").click()
+    expect(page.get_by_text("Single keys are on.")).to_be_visible()
+    yield page
+    page.goto("/keys/")
+    page.get_by_role("button", name="Switch single keys off").click()
+    expect(page.get_by_text("Single keys are off.")).to_be_visible()
+
+
+def test_single_keys_do_nothing_until_they_are_switched_on(open_as: Opener) -> None:
+    page = open_as("auditor")
+    page.goto("/audit/")
+    for key in ("j", "k", "/", "?"):
+        page.keyboard.press(key)
+    assert page.evaluate("document.activeElement === document.body")
+    expect(page.locator("dialog[open]")).to_have_count(0)
+
+
+def test_j_and_k_go_through_the_events_and_enter_opens_one(single_keys: Page) -> None:
+    page = single_keys
+    page.goto("/audit/")
+    rows = page.locator("details.ev > summary")
+    page.keyboard.press("j")
+    expect(rows.nth(0)).to_be_focused()
+    page.keyboard.press("j")
+    expect(rows.nth(1)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("details.ev[open]")).to_have_count(1)
+    page.keyboard.press("Tab")  # into what was opened; the row is still the same one
+    page.keyboard.press("k")
+    expect(rows.nth(0)).to_be_focused()
+    page.keyboard.press("k")
+    expect(rows.nth(0)).to_be_focused()
+
+
+def test_j_and_k_go_through_the_register(single_keys: Page) -> None:
+    page = single_keys
+    page.goto("/register/")
+    links = page.locator(".cards tbody th a")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    expect(links.nth(1)).to_be_focused()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/register/*/")
+
+
+def test_slash_goes_to_the_query_and_is_text_in_it(single_keys: Page) -> None:
+    page = single_keys
+    page.goto("/audit/")
+    page.keyboard.press("/")
+    query = page.locator("[data-find]")
+    expect(query).to_be_focused()
+    page.keyboard.type("a/j?k")
+    expect(query).to_have_value("a/j?k")
+
+
+def test_the_question_mark_shows_the_keys_and_escape_shuts_them(single_keys: Page) -> None:
+    page = single_keys
+    page.goto("/audit/")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
+    page.keyboard.press("j")
+    assert page.evaluate("document.activeElement.closest('dialog') !== null")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog[open]")).to_have_count(0)

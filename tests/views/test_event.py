@@ -1,17 +1,31 @@
 """One event's own page: everything it says, its proof, its siblings; and a tombstone once its content has expired."""
 
 import json
+import re
 import uuid
 from datetime import UTC, datetime
 from html import unescape
 
 import pytest
+import time_machine
 from django.db import connection
 from django.test import Client
 
 from segadmin.audit import Actor, Subject, record
 from segadmin.audit.triggers import CONTENT, install
-from segadmin.models import Action, ContentExpiry, Event, EventContent, Job, Outcome, Sandbox, State, User
+from segadmin.models import (
+    Action,
+    ContentExpiry,
+    Event,
+    EventContent,
+    Job,
+    Name,
+    Outcome,
+    RegisterEntry,
+    Sandbox,
+    State,
+    User,
+)
 from tests.conftest import signed_in
 
 pytestmark = pytest.mark.django_db
@@ -95,6 +109,69 @@ def test_a_record_that_does_not_exist_is_404(root: User, event: Event, seq: str)
     assert signed_in(root).get(f"/audit/{seq}/").status_code == 404
 
 
+@pytest.mark.parametrize("address", ["/audit/{seq}/", "/audit/"])
+def test_details_read_as_words(auditor: User, prod: Sandbox, address: str) -> None:
+    """No JSON but in the whole text below; the difference by signs and not by colour alone; names instead of ids."""
+    now = datetime.now(UTC)
+    Name.objects.create(sandbox=prod, kind=Name.Kind.DATASET, external_id="58ee92", name="CRM out", read_at=now)
+    event = record(
+        actor=PERSON,
+        action=Action.ROLE_GIVE,
+        sentence="gave viewer a role",
+        subject=Subject(sandbox=prod, job_id="24102"),
+        details={
+            "person": {"id": 5, "name": "viewer"},
+            "before": {"role": "viewer", "ends_at": ""},
+            "after": {"role": "auditor", "ends_at": "2027-02-01T00:00:00+00:00"},
+            "dataset": "58ee92",
+            "steps": [{"name": "Access token", "ok": True}],
+        },
+    )
+    text = (
+        page(signed_in(auditor), event.seq) if "{seq}" in address else signed_in(auditor).get(address).content.decode()
+    )
+    said = re.sub(r"<pre.*?</pre>", "", unescape(text), flags=re.DOTALL)
+    for words in (
+        "<del>viewer</del>",
+        "<ins>auditor</ins>",
+        "<ins>1 February 2027 00:00:00 UTC</ins>",
+        '<span>viewer</span> <span class="soft">account 5</span>',
+        "CRM out",
+        "<td><span>Access token</span>",
+        "all records of this request",
+    ):
+        assert words in said
+    assert '{"' not in said.replace("htmx-config' content='{\"", "").split("<main", 1)[1]
+
+
+def test_it_leads_to_the_row_of_the_register(auditor: User, prod: Sandbox, event: Event) -> None:
+    now = datetime.now(UTC)
+    times = {"sort_at": now, "first_seen_at": now, "last_seen_at": now, "changed_at": now}
+    job = Job.objects.create(sandbox=prod, job_id="24102", state=State.CANCELLED, **times)
+    entry = RegisterEntry.objects.create(
+        sandbox=prod, organization=prod.organization, job=job, outcome="cancelled", sort_at=now
+    )
+    for text in (page(signed_in(auditor), event.seq), signed_in(auditor).get("/audit/").content.decode()):
+        assert f'href="/register/{entry.pk}/"' in text
+
+
+def test_how_long_it_is_kept(root: User, prod: Sandbox) -> None:
+    with time_machine.travel(datetime(2026, 7, 2, 9, 0, tzinfo=UTC), tick=False):
+        kept = {
+            action: record(actor=PERSON, action=action, sentence="x").seq
+            for action in (Action.SIGN_IN, Action.ROLE_GIVE, Action.CHECKPOINT)
+        }
+        client = signed_in(root)
+        assert "until 2 July 2027" in page(client, kept[Action.SIGN_IN])
+        assert "until 2 July 2029" in page(client, kept[Action.ROLE_GIVE])
+        assert "as long as segadmin" in page(client, kept[Action.CHECKPOINT])
+
+
+def test_the_first_record_of_an_epoch_follows_the_last_one_that_was_kept(root: User) -> None:
+    begun = record(actor=PERSON, action=Action.EPOCH_BEGUN, sentence="began epoch 2", details={"last_kept": 47900})
+    assert "record 47,900</dd>" in page(signed_in(root), begun.seq)
+
+
 # -- what it says -----------------------------------------------------------------------------------------------------
 
 
@@ -113,7 +190,7 @@ def test_everything_is_told(auditor: User, prod: Sandbox, event: Event) -> None:
     content = EventContent.objects.get(event=event)
     for words in (
         "<b>operator</b> cancelled 24102",
-        "then operator",
+        "as operator at that time",
         "10.20.4.17",
         "?request=7f31bb20",
         "wrong dataset",

@@ -292,7 +292,7 @@ def test_usual_duration_only_where_enough_of_the_same_ended(operator: User, prod
     ("values", "words"),
     [
         ({"origin": Origin.OUTSIDE}, "From outside segadmin person not known"),
-        ({"origin": Origin.OLDER}, "Before this connection"),
+        ({"origin": Origin.OLDER}, "before the connection"),
         ({"state": State.UNKNOWN, "missing_since_at": START}, "how it ended is not known"),
         ({"missing_since_at": START}, "Adobe no longer lists it"),
         ({"aged_out_at": START}, "older than what Adobe still lists"),
