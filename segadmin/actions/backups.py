@@ -14,7 +14,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,15 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from segadmin.actions.refusals import NotDone
-from segadmin.audit import Actor, checkpoints, record
+from segadmin.audit import Actor, checkpoints, mark, record
 from segadmin.audit.epochs import begin_epoch
 from segadmin.models import Action, ChainHead
 from segadmin.queries import keys
 
 FORMAT = 1
 EXTRAS = ("checkpoints.txt", "public_keys.txt")
+# Rows that are of no use later and open the door now: who has a session's key is signed in. People sign in again.
+NOT_KEPT = ("django_session", "usersessions_usersession", "segadmin_cache")
 
 
 def make(*, actor: Actor, target: Path) -> dict[str, Any]:
@@ -74,9 +76,12 @@ def restore(*, actor: Actor, source: Path, reason: str, known_highest: int | Non
                 f"This database holds records up to {now:,}. Stop every process of segadmin, then use --replace; "
                 "what is there now is kept beside it (SQLite) or lost (PostgreSQL)."
             )
-        aside = _copy_in(database)
-    call_command("migrate", interactive=False, verbosity=0)
-    begin_epoch(actor=actor, reason=reason or f"restored {source.name}", known_highest=max(known_highest or 0, now))
+        _mark_is_readable()
+        with mark.restoring():
+            aside = _copy_in(database)
+            call_command("migrate", interactive=False, verbosity=0)
+            why = reason or f"restored {source.name}"
+            begin_epoch(actor=actor, reason=why, known_highest=max(known_highest or 0, now))
     event = record(
         actor=actor,
         action=Action.RESTORE,
@@ -84,6 +89,17 @@ def restore(*, actor: Actor, source: Path, reason: str, known_highest: int | Non
         details={"file": source.name, "reason": reason, "was_at": now, "manifest": manifest},
     )
     return {"seq": state["seq"], "was_at": now, "record": event.seq, "aside": str(aside or "")}
+
+
+def _mark_is_readable() -> None:
+    """Found out before anything is touched."""
+    try:
+        mark.read()
+    except ValueError as error:
+        raise NotDone(
+            f"{mark.path()} is damaged, so it does not say which numbers were issued. Take it away: numbers then leap far "
+            "beyond all that are known."
+        ) from error
 
 
 def inspect() -> dict[str, Any]:
@@ -118,10 +134,17 @@ def _scratch() -> Iterator[Path]:
 def _copy_out(database: Path) -> None:
     """A consistent copy while others write."""
     if connection.vendor == "postgresql":
-        _run(["pg_dump", "--format=custom", "--no-owner", "--no-privileges", "--file", str(database)])
+        without = [f"--exclude-table-data={table}" for table in NOT_KEPT]
+        _run(["pg_dump", "--format=custom", "--no-owner", "--no-privileges", *without, "--file", str(database)])
         return
     with connection.cursor() as cursor:
         cursor.execute("VACUUM INTO %s", [str(database)])
+    with closing(sqlite3.connect(database)) as copy:
+        copy.execute("PRAGMA secure_delete = ON")
+        copy.execute("DELETE FROM django_session")
+        copy.execute("DELETE FROM usersessions_usersession")
+        copy.execute("DELETE FROM segadmin_cache")
+        copy.commit()
 
 
 def _inspect(database: Path) -> dict[str, Any]:

@@ -12,10 +12,12 @@ from typing import IO, Any
 from django.conf import settings
 from django.db.models import Q
 
+from segadmin import crypto
 from segadmin.actions import files
 from segadmin.actions.refusals import NotDone
 from segadmin.audit import Actor, keys, verifier
 from segadmin.models import Checkpoint, FileReceipt, Job
+from segadmin.plain import visible_json
 from segadmin.queries import audit, cells, evidence, files_register
 from segadmin.queries import files as rows
 from segadmin.queries.evidence_words import readme
@@ -89,6 +91,7 @@ class _Pack:
 
     def __init__(self, receipt: FileReceipt, first: int) -> None:
         self.receipt, self.first = receipt, first
+        self.pulse = files.Pulse(receipt)
         covered = Checkpoint.objects.filter(number=receipt.filter.get("checkpoint") or 0).first()
         # Up to the checkpoint made for this pack, so that all before it hangs together with it.
         self.last: int = max(receipt.cut_off, covered.seq if covered else 0)
@@ -101,6 +104,7 @@ class _Pack:
         digest, size = hashlib.sha256(), 0
         with self.zip.open(zipfile.ZipInfo(name, self._stamp()), "w", force_zip64=True) as entry:
             for part in parts:
+                self.pulse.beat()
                 entry.write(part)
                 digest.update(part)
                 size += len(part)
@@ -115,6 +119,7 @@ class _Pack:
         with _nameless() as texts, _nameless() as table:
             table.write(rows.AUDIT_HEAD)
             for chunk in rows.told(condition, self.first, self.receipt.cut_off):
+                self.pulse.beat()
                 self.counts["events"] += len(chunk)
                 texts.write("".join([f"{row[1]}\n" for row in chunk]).encode("utf-8", "surrogatepass"))
                 table.write(rows.audit_lines(chunk))
@@ -131,6 +136,7 @@ class _Pack:
             lines, seen = cells.Lines(), set[int]()
             table.write(lines.bytes_of([list(files_register.REGISTER_COLUMNS)]))
             for some_jobs, some_requests in evidence.Exports(condition, self.first, self.receipt.cut_off).batches():
+                self.pulse.beat()
                 requests.write(evidence.request_lines(some_requests).encode("utf-8", "replace"))
                 jobs.write(evidence.job_lines(some_jobs).encode("utf-8", "replace"))
                 found = evidence.register_rows(organizations, some_jobs, some_requests)
@@ -160,10 +166,13 @@ class _Pack:
         """Write README and manifest; returns the SHA-256 of the manifest."""
         self.add("README.txt", [readme(self._manifest()).encode()])
         text = json.dumps(self._manifest(), ensure_ascii=False, sort_keys=True, indent=1) + "\n"
-        data = cells.visible_json(text).encode("utf-8", "replace")
+        data = visible_json(text).encode("utf-8", "replace")
         self.zip.writestr(zipfile.ZipInfo("manifest.json", self._stamp()), data, zipfile.ZIP_DEFLATED)
+        digest = hashlib.sha256(data).hexdigest()
+        if signed := _signature(digest):
+            self.zip.writestr(zipfile.ZipInfo("signature.txt", self._stamp()), signed, zipfile.ZIP_DEFLATED)
         self.zip.close()
-        return hashlib.sha256(data).hexdigest()
+        return digest
 
     def abandon(self) -> None:
         """Give up what can't be finished; without this the zip would still try to write its end."""
@@ -185,6 +194,16 @@ class _Pack:
             "rows": self.counts,
             "files": dict(sorted(self.listed.items())),
         }
+
+
+def _signature(manifest_sha256: str) -> str:
+    """The line that binds the manifest to the key of the checkpoints; empty where the key can't be used, as logged before."""
+    try:
+        key = keys.signer()
+        told = verifier.pack_line(manifest_sha256, key.key_id)
+        return f"{told} {key.sign(told)}\n"
+    except (OSError, crypto.SigningKeyBroken):
+        return ""
 
 
 def _after(first: bytes, rest: Iterable[bytes]) -> Iterable[bytes]:

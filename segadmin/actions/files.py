@@ -9,12 +9,14 @@ import json
 import logging
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.core.cache import cache
 from django.db import transaction
 from django.utils import timezone
 
@@ -25,13 +27,18 @@ from segadmin.audit import Actor, Subject, checkpoints, record
 from segadmin.audit.chain import locked_head
 from segadmin.audit.receipts import ALPHABET
 from segadmin.models import Action, FileReceipt, Organization, Outcome
-from segadmin.queries.cells import utc, visible_json
+from segadmin.plain import visible_json
+from segadmin.queries import files_register, search
+from segadmin.queries.cells import utc
 from segadmin.queries.files import Part
 
 log = logging.getLogger("segadmin.record")
 FILES_AN_HOUR = 60
-# A download whose end nobody told (a killed process) blocks its person for so long.
-BUSY_FOR = timedelta(minutes=15)
+# A file that shows no sign of life for so long (a killed process) does not keep its person from taking another one.
+SILENT_SECONDS = 60
+BEAT_SECONDS = 10
+LONGEST = timedelta(days=1)
+CHANGED = "changed_while_written"
 VERSION = f"segadmin {__version__}"
 _MAIL = re.compile(r"[^\s\"',;:<>()]+@[^\s\"',;<>()]+\.[^\s\"',;<>()]+")
 NOT_KEPT = "(e-mail address, not kept)"
@@ -61,7 +68,7 @@ class Order:
 
     def as_json(self) -> dict[str, Any]:
         """Without anything that looks like an e-mail address: what somebody searched for is not kept."""
-        chosen = {name: [_MAIL.sub(NOT_KEPT, value) for value in values] for name, values in self.chosen.items()}
+        chosen = {name: [_kept(value) for value in values] for name, values in self.chosen.items()}
         told: dict[str, Any] = storable(
             {
                 "chosen": chosen,
@@ -74,11 +81,20 @@ class Order:
         return told
 
 
-def begin(*, actor: Actor, order: Order) -> FileReceipt:
-    """Put the wish on record, make a checkpoint, and give the receipt. Raises NotDone when a limit is reached."""
+def _kept(value: str) -> str:
+    rest = _MAIL.sub(NOT_KEPT, value)
+    return NOT_KEPT if search.names_mail(rest.replace(NOT_KEPT, "")) else rest
+
+
+def begin(*, actor: Actor, order: Order, at_cut_off: Callable[[int], None] = lambda _seq: None) -> FileReceipt:
+    """Put the wish on record, make a checkpoint, and give the receipt. Raises NotDone when a limit is reached.
+
+    `at_cut_off` is called with the newest record while nobody can add another one: what it reads is as of then.
+    """
     with transaction.atomic():
         head = locked_head()  # so that of two requests of one person one comes first
         _within_limits(actor)
+        at_cut_off(head.seq)
         receipt = FileReceipt(
             code=_new_code(),
             kind=order.kind,
@@ -114,13 +130,36 @@ def _within_limits(actor: Actor) -> None:
         return
     now = timezone.now()
     mine = FileReceipt.objects.filter(by=actor.name[:150])
-    if mine.filter(finished_at=None, at__gt=now - BUSY_FOR).exists():
+    if any(_is_alive(row, now) for row in mine.filter(finished_at=None, at__gt=now - LONGEST)):
         raise NotDone(
-            "Another file of yours is still on its way. One at a time: wait until it is there, or at most "
-            f"{BUSY_FOR.seconds // 60} minutes if it broke off without a word."
+            "Another file of yours is still on its way. One at a time: wait until it is there, or a minute if it broke "
+            "off without a word."
         )
     if mine.filter(at__gt=now - timedelta(hours=1)).count() >= FILES_AN_HOUR:
         raise NotDone(f"You have taken {FILES_AN_HOUR} files within an hour. Wait a little.")
+
+
+def _pulse_key(receipt: FileReceipt) -> str:
+    return f"file:{receipt.code}"
+
+
+def _is_alive(receipt: FileReceipt, now: datetime) -> bool:
+    """Whether an unfinished file was begun just now, or has given a sign of life."""
+    return receipt.at > now - timedelta(seconds=SILENT_SECONDS) or cache.get(_pulse_key(receipt)) is not None
+
+
+class Pulse:
+    """Signs of life of one file while it is made or sent, seen by every process."""
+
+    def __init__(self, receipt: FileReceipt) -> None:
+        self._key, self._last = _pulse_key(receipt), time.monotonic()
+
+    def beat(self) -> None:
+        """Called for each piece; writes only now and then."""
+        now = time.monotonic()
+        if now - self._last >= BEAT_SECONDS:
+            self._last = now
+            cache.set(self._key, 1, SILENT_SECONDS)
 
 
 def _checkpoint(actor: Actor) -> int | None:
@@ -134,14 +173,15 @@ def _checkpoint(actor: Actor) -> int | None:
 
 
 def _words(receipt: FileReceipt) -> str:
-    noun = {"audit": "the record", "register": "the register", "answers": "an answer"}.get(receipt.what, receipt.what)
+    nouns = {"audit": "the record", "register": "the register", "answers": "an answer"}
+    noun = (nouns | {"completeness": "the statement of completeness"}).get(receipt.what, receipt.what)
     if receipt.kind == FileReceipt.Kind.EVIDENCE:
         return f"an evidence pack (file {receipt.code})"
     return f"{noun} as {FileReceipt.Kind(receipt.kind).label} (file {receipt.code})"
 
 
 def _details(receipt: FileReceipt) -> dict[str, Any]:
-    told = {name: value for name, value in receipt.filter.items() if name not in ("event", "checkpoint")}
+    told = {name: value for name, value in receipt.filter.items() if name not in ("event", "checkpoint", CHANGED)}
     return {
         "file": receipt.code,
         "what": receipt.what,
@@ -166,6 +206,8 @@ class Sent:
 def finish(*, actor: Actor, receipt: FileReceipt, subject: Subject, sent: Sent) -> bool:
     """Close the receipt with what was sent, with its event. False: it was closed before."""
     values: dict[str, Any] = {"rows": sent.rows, "size": sent.size, "sha256": sent.sha256}
+    if CHANGED in sent.more:
+        values["filter"] = {**receipt.filter, CHANGED: sent.more[CHANGED]}
     with transaction.atomic():
         if not _close(receipt, values):
             return False
@@ -174,7 +216,7 @@ def finish(*, actor: Actor, receipt: FileReceipt, subject: Subject, sent: Sent) 
             action=Action.RECORD_EXPORTED,
             sentence=f"took {_words(receipt)}: {_rows(sent.rows)}",
             subject=subject,
-            details={**_details(receipt), **values, **sent.more},
+            details={**_details(receipt), "rows": sent.rows, "size": sent.size, "sha256": sent.sha256, **sent.more},
         )
     return True
 
@@ -217,23 +259,33 @@ class Download:
     def __init__(self, *, actor: Actor, order: Order, source: Callable[[int], Iterable[Part]]) -> None:
         """`source` gives the parts for a newest record. Raises NotDone when a limit is reached."""
         self.actor, self.order = actor, order
-        self.receipt = begin(actor=actor, order=order)
-        self._parts = source(self.receipt.cut_off)
+        fixed: list[Iterable[Part]] = []
+        self.receipt = begin(actor=actor, order=order, at_cut_off=lambda seq: fixed.append(source(seq)))
+        self._parts = fixed[0]
         self._hash = hashlib.sha256()
         self._rows = self._size = 0
         self._over = False
+        self._pulse = Pulse(self.receipt)
 
     def __iter__(self) -> Iterator[bytes]:
-        for rows, data in self._parts:
-            self._rows += rows
-            yield self._counted(data)
-        if self.receipt.kind == FileReceipt.Kind.JSONL:
-            yield self._counted(self._last_line())
-        sent = Sent(self._rows, self._size, self._hash.hexdigest())
-        self._over = True
-        finish(actor=self.actor, receipt=self.receipt, subject=self.order.subject, sent=sent)
+        try:
+            for rows, data in self._parts:
+                self._rows += rows
+                yield self._counted(data)
+            if self.receipt.kind == FileReceipt.Kind.JSONL:
+                yield self._counted(self._last_line())
+            sent = Sent(self._rows, self._size, self._hash.hexdigest(), self._changed())
+            self._over = True
+            finish(actor=self.actor, receipt=self.receipt, subject=self.order.subject, sent=sent)
+        finally:  # also where a server drops what it does not read on, without a word
+            self.close()
+
+    def _changed(self) -> dict[str, int]:
+        """How many rows of the register were no longer as of the newest record when they were written."""
+        return {CHANGED: self._parts.changed} if isinstance(self._parts, files_register.AsOf) else {}
 
     def _counted(self, data: bytes) -> bytes:
+        self._pulse.beat()
         self._hash.update(data)
         self._size += len(data)
         return data
@@ -245,6 +297,7 @@ class Download:
             "at": utc(self.receipt.at),
             "by": self.receipt.by,
             "rows": self._rows,
+            **self._changed(),
             "sha256_of_the_lines_before": self._hash.hexdigest(),
         }
         text = json.dumps({"receipt": told}, ensure_ascii=False, sort_keys=True)

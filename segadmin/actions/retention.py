@@ -15,6 +15,7 @@ from segadmin.queries import retention
 BATCH = 100
 ROUND = 10
 EVERY = timedelta(days=1)
+REASON = "its time was over"
 LEAST_MONTHS, MOST_MONTHS = 1, 240
 
 
@@ -89,14 +90,14 @@ def _one_batch(actor: Actor) -> int:
     numbers = [row.pk for row in rows]
     with transaction.atomic():
         for row in rows:
-            ContentExpiry(seq=row.pk, at=now, reason="its time was over").save()
+            ContentExpiry(seq=row.pk, at=now, reason=REASON).save()
         _raw_delete(EventContent, numbers)
         record(
             actor=actor,
             action=Action.CONTENT_EXPIRED,
             sentence=f"removed the contents of {len(rows)} records between {numbers[0]:,} and {numbers[-1]:,}, "
             "whose time was over; their digests stay",
-            details={"records": numbers, "newest": max(row.at for row in rows).isoformat()},
+            details={"records": numbers, "reason": REASON, "newest": max(row.at for row in rows).isoformat()},
         )
     return len(rows)
 

@@ -2,6 +2,7 @@
 
 from segadmin.audit.actor import Actor
 from segadmin.audit.attempts import attempt, close, settle
+from segadmin.audit.chain import NotRecorded, OutcomeNotRecorded
 from segadmin.audit.record import Subject, record
 
-__all__ = ["Actor", "Subject", "attempt", "close", "record", "settle"]
+__all__ = ["Actor", "NotRecorded", "OutcomeNotRecorded", "Subject", "attempt", "close", "record", "settle"]

@@ -5,10 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from segadmin.audit.actor import Actor
+from segadmin.audit.chain import OutcomeNotRecorded
 from segadmin.audit.record import Subject, record
 from segadmin.models import Action, Attempt, ExportRequest, Job, Outcome, Sandbox, Settlement
 
@@ -85,26 +86,32 @@ def close(
     job_id: str = "",
     also: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Close an open attempt with its outcome event; `also` runs in the same transaction. False: somebody else closed it."""
+    """Close an open attempt with its outcome event; `also` runs in the same transaction. False: somebody else closed it.
+
+    Raises OutcomeNotRecorded where the record does not take it; the attempt stays open then, and sync finds it.
+    """
     now = timezone.now()
     moves: dict[str, Any] = {"state": state, "closed_at": now, "note": details or {}}
     if state == Attempt.State.UNKNOWN and row.kind == Attempt.Kind.CREATE:
         moves["settlement"] = Settlement.LOOKING
         moves["look_until_at"] = now + timedelta(seconds=settings.UNKNOWN_WINDOW_SECONDS)
-    with transaction.atomic():
-        if Attempt.objects.filter(pk=row.pk, state=Attempt.State.OPEN).update(**moves) != 1:
-            return False
-        row.refresh_from_db()
-        also()
-        event = record(
-            actor=actor or Actor.from_json(row.actor),
-            action=ACTIONS[Attempt.Kind(row.kind)],
-            outcome=OUTCOMES[state],
-            sentence=sentence,
-            subject=subject_of(row, job_id),
-            details=details,
-        )
-        Attempt.objects.filter(pk=row.pk).update(closed_seq=event.seq)
+    try:
+        with transaction.atomic():
+            if Attempt.objects.filter(pk=row.pk, state=Attempt.State.OPEN).update(**moves) != 1:
+                return False
+            row.refresh_from_db()
+            also()
+            event = record(
+                actor=actor or Actor.from_json(row.actor),
+                action=ACTIONS[Attempt.Kind(row.kind)],
+                outcome=OUTCOMES[state],
+                sentence=sentence,
+                subject=subject_of(row, job_id),
+                details=details,
+            )
+            Attempt.objects.filter(pk=row.pk).update(closed_seq=event.seq)
+    except (DatabaseError, OSError) as error:
+        raise OutcomeNotRecorded(f"How it ended is not on record: {error}") from error
     row.refresh_from_db()
     return True
 

@@ -18,14 +18,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 
 from segadmin.audit import mark
 from segadmin.audit.columns import columns_of
 from segadmin.audit.verifier import START, chain_value, digest_of
 from segadmin.models import ChainHead, Event
 
-__all__ = ["START", "append", "begin", "canonical", "chain_value", "digest_of", "locked_head"]
+__all__ = [
+    "START",
+    "NotRecorded",
+    "OutcomeNotRecorded",
+    "append",
+    "begin",
+    "canonical",
+    "chain_value",
+    "digest_of",
+    "locked_head",
+]
 
 _HEAD = "SELECT epoch, seq, chain FROM segadmin_chainhead WHERE id = 1"
 _HEAD_LOCKED = "SELECT epoch, seq, chain FROM segadmin_chainhead WHERE id = 1 FOR UPDATE"
@@ -46,6 +56,14 @@ _AT_ONCE = (
     "correlation_id, address) SELECT %s, %s, %s::bigint, %s::bigint, %s::timestamptz, %s::uuid, %s::uuid, "
     "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s FROM linked"
 )
+
+
+class NotRecorded(DatabaseError):
+    """An event was refused or could not be written, so what it tells must not happen: the transaction is undone."""
+
+
+class OutcomeNotRecorded(NotRecorded):
+    """The same of how a remote change ended: it was asked for, that it was is on record, and Adobe may have done it."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +89,25 @@ def locked_head() -> Head:
         cursor.execute(_HEAD_LOCKED if connection.features.has_select_for_update else _HEAD)
         row = cursor.fetchone()
     if row is None:
-        raise RuntimeError("The head of the record is gone.")
+        raise NotRecorded("The head of the record is gone.")
     return Head(*row)
 
 
 def append(content: dict[str, Any], *, organization_id: int | None = None, sandbox_id: int | None = None) -> Event:
     """Add one link with its content; must run inside a transaction, as its last step (the head stays locked).
 
-    `content` is the canonical text but for epoch, number and salt. Raises OSError when the mark can't be moved on.
+    `content` is the canonical text but for epoch, number and salt. Raises NotRecorded where the database refuses it, or
+    the mark can't be moved on; a database that is busy, full or gone raises its own errors.
     """
+    try:
+        return _append(content, organization_id, sandbox_id)
+    except (NotRecorded, OperationalError, InterfaceError):
+        raise
+    except (DatabaseError, OSError, ValueError) as error:
+        raise NotRecorded(f"The record did not take it: {error}") from error
+
+
+def _append(content: dict[str, Any], organization_id: int | None, sandbox_id: int | None) -> Event:
     head = locked_head()
     seq = head.seq + 1
     mark.reserve(seq)
@@ -101,7 +129,7 @@ def append(content: dict[str, Any], *, organization_id: int | None = None, sandb
         else:
             cursor.execute(_MOVE, move)
         if cursor.rowcount != 1:
-            raise RuntimeError("The head of the record moved while it was locked.")
+            raise NotRecorded("The head of the record moved while it was locked.")
         if connection.vendor != "postgresql":
             cursor.execute(_LINK, link)
             cursor.execute(_CONTENT, [seq, text, *ids, *texts])

@@ -7,6 +7,7 @@ counts is the copy that somebody outside has.
 import fcntl
 import logging
 import os
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from django.utils import timezone
 from segadmin.audit import keys
 from segadmin.audit.actor import Actor
 from segadmin.audit.chain import START, locked_head
+from segadmin.audit.verifier import CHECKPOINT, find_checkpoints
 from segadmin.audit.verifier import Checkpoint as Line
-from segadmin.audit.verifier import find_checkpoints
 from segadmin.models import Action, ChainHead, Checkpoint, Event, EventContent
 
 log = logging.getLogger("segadmin.record")
@@ -42,6 +43,28 @@ def in_file() -> list[Line]:
         return find_checkpoints(path().read_text(encoding="ascii", errors="replace"))
     except FileNotFoundError:
         return []
+
+
+def odd_lines() -> int:
+    """Lines of the file that are no checkpoint: one that a crash cut short, or one that was altered."""
+    try:
+        text = path().read_text(encoding="ascii", errors="replace")
+    except FileNotFoundError:
+        return 0
+    return sum(1 for line in text.splitlines() if line.strip() and not CHECKPOINT.fullmatch(line.strip()))
+
+
+def altered_rows() -> list[tuple[int, int]]:
+    """(number, record) of rows whose columns are not what their signed line says, or whose line is none."""
+    found = []
+    for row in Checkpoint.objects.order_by("number"):
+        lines = find_checkpoints(row.text)
+        told = lines[0] if len(lines) == 1 and lines[0].line == row.text else None
+        at = row.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        columns = (row.number, row.epoch, row.seq, row.count, row.chain, at, row.previous, row.key_id, row.signature)
+        if told is None or columns != astuple(told):
+            found.append((row.number, row.seq))
+    return found
 
 
 def in_table() -> list[Line]:
@@ -122,6 +145,12 @@ def _tail_of_file(size: int = 65_536) -> list[Line]:
         return []
 
 
+def _ends_whole() -> bool:
+    with path().open("rb") as handle:
+        handle.seek(-1, os.SEEK_END)
+        return handle.read(1) == b"\n"
+
+
 def write_files() -> bool:
     """Bring the append-only file and the list of public keys up to the table. False where a file can't be written."""
     try:
@@ -130,6 +159,8 @@ def write_files() -> bool:
         with os.fdopen(descriptor, "a", encoding="ascii") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)  # another process may be appending the same ones
             last = max((line.number for line in _tail_of_file()), default=0)
+            if handle.tell() and not _ends_whole():
+                handle.write("\n")  # a crash cut the last line short
             rows = Checkpoint.objects.filter(number__gt=last).order_by("number").values_list("line", "signature")
             handle.write("".join(f"{line} {signature}\n" for line, signature in rows))
             handle.flush()

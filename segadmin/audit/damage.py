@@ -7,8 +7,7 @@ from typing import Any
 from django.db import connection
 
 from segadmin.audit.chain import chain_value
-from segadmin.audit.columns import COLUMNS, columns_of
-from segadmin.audit.scan import CHUNK, COLUMN, LINK, TEXT, Stretch, link_before
+from segadmin.audit.scan import CHUNK, COLUMN, LINK, TEXT, Known, Stretch, link_before, link_of
 from segadmin.audit.verifier import (
     FAR,
     MOST_LOOKED_INTO,
@@ -53,14 +52,13 @@ class Findings:
         return len(self.damage) + unlisted
 
     def _one(self, seq: int, why: set[str]) -> None:
-        row = Event.objects.get(pk=seq)
-        here = Link(row.epoch, row.seq, row.digest, row.chain)
+        here = link_of(*Event.objects.values_list("epoch", "seq", "digest", "chain").get(pk=seq))
         text = EventContent.objects.filter(pk=seq).values_list("text", flat=True).first()
         found = self._of_link(here, text) if LINK in why else None
         if found is None and TEXT in why and text is not None:
             found = _of_text(here, text)
         if found is None and COLUMN in why and text is not None:
-            found = _of_columns(seq, text)
+            found = _of_columns(seq)
         if found is None and not why:
             says = f"The content of record {seq} was deleted, and no expiry covers it."
             found = Damage("removed", seq, says)
@@ -123,7 +121,7 @@ def untold_expiries(expired: Sequence[int]) -> list[Damage]:
 
 def _earlier(seq: int) -> list[Link]:
     rows = Event.objects.filter(seq__lt=seq).order_by("-seq").values_list("epoch", "seq", "digest", "chain")
-    found = [Link(*row) for row in rows[: FAR + 1]][::-1]
+    found = [link_of(*row) for row in rows[: FAR + 1]][::-1]
     return [link_before(found[0].seq), *found] if found and found[0].seq == 1 else found
 
 
@@ -131,14 +129,14 @@ def _following(seq: int) -> Iterator[Link]:
     at = seq
     while True:
         rows = Event.objects.filter(seq__gt=at).order_by("seq").values_list("epoch", "seq", "digest", "chain")[:CHUNK]
-        links = [Link(*row) for row in rows]
+        links = [link_of(*row) for row in rows]
         yield from links
         if len(links) < CHUNK:
             return
         at = links[-1].seq
 
 
-def _told(text: str | None) -> dict[str, Any]:
+def _told(text: str | bytes | None) -> dict[str, Any]:
     try:
         told = json.loads(text or "{}")
     except ValueError:
@@ -146,7 +144,9 @@ def _told(text: str | None) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _of_text(here: Link, text: str) -> Damage:
+def _of_text(here: Link, text: str | bytes) -> Damage:
+    if isinstance(text, bytes):
+        return Damage("changed", here.seq, f"The text of record {here.seq} is kept as something else than text.")
     with connection.cursor() as cursor:
         cursor.execute(_WITH_DIGEST, [digest_of(text)])
         owner = cursor.fetchone()
@@ -155,26 +155,7 @@ def _of_text(here: Link, text: str) -> Damage:
     return Damage("changed", here.seq, f"The text of record {here.seq} does not fit its digest.")
 
 
-def _of_columns(seq: int, text: str) -> Damage:
-    """Which columns differ from the text; "text" where it has not the form of an event."""
-    told = _told(text)
-    try:
-        expected = dict(zip(COLUMNS, columns_of(told), strict=True))
-        content = EventContent.objects.select_related("event", "organization", "sandbox").get(pk=seq)
-        names = [name for name, value in expected.items() if _stored(content, name) != value]
-        names += ["record"] if told.get("seq") != seq else []
-        names += ["epoch"] if told.get("epoch") != content.event.epoch else []
-    except (KeyError, TypeError, AttributeError):
-        names = ["text"]
-    words = ", ".join(names or ["sandbox"])
+def _of_columns(seq: int) -> Damage:
+    words = ", ".join(Known().differing(seq))
     says = f"What pages show and search of record {seq} is not what its text says: {words}."
     return Damage("column differs", seq, says)
-
-
-def _stored(content: EventContent, name: str) -> str:
-    if name == "organization_slug":
-        return content.organization.slug if content.organization else ""
-    if name == "at":
-        return content.at.isoformat(timespec="microseconds")
-    value = getattr(content, name)
-    return "" if value is None else str(value)

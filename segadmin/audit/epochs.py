@@ -11,13 +11,16 @@ from segadmin.audit.record import record
 from segadmin.models import Action, Event
 
 MOST_NAMED = 200
+# So many numbers are left out where nothing is left that says how far they were issued.
+LEAP = 1_000_000
 
 
 def begin_epoch(*, actor: Actor, reason: str, known_highest: int | None = None) -> Event:
     """Begin a new epoch in a database that was put back to an earlier state; returns its first event.
 
     The next number follows the highest that is known: of this database, of the mark and the checkpoints in the data
-    folder, and `known_highest` (a receipt, a mail, what somebody remembers). Raises ValueError for a damaged mark.
+    folder, and `known_highest` (a receipt, a mail, what somebody remembers). Where the mark is lost, it leaps far beyond.
+    Raises ValueError for a damaged mark.
     """
     with transaction.atomic():
         head = locked_head()
@@ -28,7 +31,8 @@ def begin_epoch(*, actor: Actor, reason: str, known_highest: int | None = None) 
             "given": known_highest or 0,
             "mark": mark.read(),
         }
-        highest = max(head.seq, *told.values())
+        leap = 0 if told["mark"] else LEAP
+        highest = max(head.seq, *told.values()) + leap
         surely = max(told["checkpoints"], told["given"])
         begin(head, highest)
         details: dict[str, Any] = {
@@ -39,17 +43,20 @@ def begin_epoch(*, actor: Actor, reason: str, known_highest: int | None = None) 
             "known_highest": told,
             "checkpoints": [line.line for line in lost[-MOST_NAMED:]],
             "reason": reason,
+            "leap": leap,
         }
         return record(
             actor=actor,
             action=Action.EPOCH_BEGUN,
-            sentence=f"began epoch {head.epoch + 1}: {_lost(head.seq, surely, highest)}. {reason}".strip(),
+            sentence=f"began epoch {head.epoch + 1}: {_lost(head.seq, surely, highest, leap)}. {reason}".strip(),
             details=details,
         )
 
 
-def _lost(kept: int, surely: int, highest: int) -> str:
+def _lost(kept: int, surely: int, highest: int, leap: int) -> str:
     goes_on = f"numbers go on at {highest + 1:,}"
+    if leap:
+        goes_on += ", far beyond, since the file that says how far they were issued is lost"
     if surely <= kept:
         return f"no lost record is known of, records end at {kept:,} and {goes_on}"
     which = f"record {surely:,} is" if surely == kept + 1 else f"records {kept + 1:,} to {surely:,} are"

@@ -6,12 +6,16 @@ issued after the backup stays known on this machine.
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
 
 BLOCK = 1000
+RESTORING = "record_restoring"
 _known: dict[Path, int] = {}
+_restoring_here = False
 _lock = threading.Lock()
 
 
@@ -30,6 +34,8 @@ def read() -> int:
 def reserve(seq: int) -> None:
     """Make sure that the mark covers `seq` before it is issued. Raises OSError, so that nothing is issued without it."""
     where = path()
+    if not _restoring_here and where.with_name(RESTORING).exists():
+        raise OSError("A restore did not come to its end, so numbers could be issued twice. Run it again.")
     if seq <= _known.get(where, 0):
         return
     with _lock:
@@ -38,6 +44,23 @@ def reserve(seq: int) -> None:
             mark = seq + BLOCK - 1
             _write(where, mark)
         _known[where] = mark
+
+
+@contextmanager
+def restoring() -> Iterator[None]:
+    """From before a database is replaced until its new epoch has begun: a kill in between must not lead to old numbers.
+
+    The file stays where this does not come to its end, and then nothing is issued until a restore does.
+    """
+    global _restoring_here
+    file = path().with_name(RESTORING)
+    file.touch(mode=0o600)
+    _restoring_here = True
+    try:
+        yield
+        file.unlink()
+    finally:
+        _restoring_here = False
 
 
 def _write(where: Path, mark: int) -> None:

@@ -29,7 +29,9 @@ class Subject:
 
 
 def one_line(text: str, limit: int = 2000) -> str:
-    return _CONTROL.sub(" ", text).strip()[:limit]
+    """The text as one line, at most so long; what is left off shows by "…" at its end."""
+    line = _CONTROL.sub(" ", text).strip()
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
 def _plain(value: Any) -> Any:

@@ -21,9 +21,18 @@ EVENT, CONTENT, EXPIRY, HEAD = (
 )
 CHECKPOINT, AMENDMENT, HOLD = "segadmin_checkpoint", "segadmin_amendment", "segadmin_hold"
 SIGNING_KEY = "segadmin_signingkey"
+REVIEW, SIGN_OFF = "segadmin_review", "segadmin_signoff"
 _to_be_installed: ContextVar[bool] = ContextVar("to_be_installed", default=False)
-TABLES = (EVENT, CONTENT, EXPIRY, HEAD, CHECKPOINT, AMENDMENT, HOLD, SIGNING_KEY)
-KEYS = {HEAD: "id", AMENDMENT: "id", HOLD: "id", CHECKPOINT: "number", SIGNING_KEY: "key_id"}
+TABLES = (EVENT, CONTENT, EXPIRY, HEAD, CHECKPOINT, AMENDMENT, HOLD, SIGNING_KEY, REVIEW, SIGN_OFF)
+KEYS = {
+    HEAD: "id",
+    AMENDMENT: "id",
+    HOLD: "id",
+    REVIEW: "id",
+    SIGN_OFF: "id",
+    CHECKPOINT: "number",
+    SIGNING_KEY: "key_id",
+}
 REFUSAL = "The record of segadmin can not be changed or deleted."
 _EXPIRED = f"EXISTS (SELECT 1 FROM {EXPIRY} WHERE seq = OLD.seq)"  # noqa: S608 - constants only
 _HELD = (

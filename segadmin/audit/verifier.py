@@ -2,8 +2,9 @@
 
     python -I verifier.py PACK_OR_FOLDER_OR_FILE [--checkpoints FILE] [--public-key FILE] [--json]
 
-It reads an evidence pack (zip, or the folder it was unpacked into: manifest.json, events.jsonl, digests.csv,
-checkpoints.txt, public_keys.txt), or one file alone: events as JSON Lines, or digests as CSV (epoch, seq, digest, chain).
+It reads an evidence pack (zip, or the folder it was unpacked into: manifest.json, signature.txt, events.jsonl,
+requests.jsonl, jobs.jsonl, digests.csv, checkpoints.txt, public_keys.txt), or one file alone: events as JSON Lines, or
+digests as CSV (epoch, seq, digest, chain).
 
 `--checkpoints` takes checkpoints that you kept yourself (mails, or their lines): the only thing here that someone who
 administers the server could not have changed. `--public-key` takes the keys that you trust (`public_keys.txt` as you
@@ -20,6 +21,12 @@ How the record is made:
                        Ed25519 over the line up to the key id; <previous> is the SHA-256 of the whole line before it,
                        both with a line feed
     key id             first 16 characters of the SHA-256 of the public key
+    signature.txt      "segadmin-pack-1 <SHA-256 of manifest.json> <key id> <signature>", Ed25519 over the line up to the
+                       key id, with a line feed
+    a request          stands in the details of the newest record of its sending (export.create, requested): body, names,
+                       purpose, recipient, ticket, legal basis; what came back in those of its outcome
+    a job              "snapshot" in the details of a record is the SHA-256 of the job as Adobe told it then: JSON, keys
+                       sorted, no blanks, whole numbers without a fraction
 Hashes, keys and signatures are lower-case hex.
 """
 
@@ -32,6 +39,7 @@ import json
 import re
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -49,6 +57,20 @@ NOT_PROVEN = (
 MOST_LOOKED_INTO = 5  # breaks of the row, each of which means reading the rest once
 FAR = 1000  # as many removed or inserted records in one place are told apart from changed ones
 MOST_LISTED = 50
+# Whatever stands in files that somebody hands over: the answer is then "could not be read", and not a verdict.
+UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    csv.Error,
+    zlib.error,
+    zipfile.BadZipFile,
+)
 
 
 # -- the forms --------------------------------------------------------------------------------------------------------
@@ -73,7 +95,8 @@ class Link(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """`kind`: changed, removed, inserted, reordered, tail cut, checkpoint mismatch, column differs, or file differs."""
+    """`kind`: changed, removed, inserted, reordered, tail cut, checkpoint mismatch, column differs, row differs,
+    snapshot differs, or file differs."""
 
     kind: str
     seq: int
@@ -124,6 +147,36 @@ def find_keys(text: str) -> dict[str, bytes]:
     """Key id -> public key, for every word of 64 hex characters in a text."""
     keys = [bytes.fromhex(word) for word in re.findall(r"\b[0-9a-f]{64}\b", text)]
     return {hashlib.sha256(key).hexdigest()[:16]: key for key in keys}
+
+
+PACK_SIGNATURE = re.compile(r"segadmin-pack-1 ([0-9a-f]{64}) ([0-9a-f]{16}) ([0-9a-f]{128})")
+
+
+def pack_line(manifest_sha256: str, key_id: str) -> str:
+    """The text under the signature of a pack (which covers a line feed after it too)."""
+    return f"segadmin-pack-1 {manifest_sha256} {key_id}"
+
+
+def _whole_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _whole_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole_numbers(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def snapshot_digest(value: Any) -> str:
+    """SHA-256 of something in JSON, however a database or a file wrote it."""
+    return digest_of(json.dumps(_whole_numbers(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False))
+
+
+def without_floats(value: Any) -> Any:
+    """JSON as records hold it: numbers with a fraction are texts there."""
+    if isinstance(value, dict):
+        return {key: without_floats(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_floats(item) for item in value]
+    return str(value) if isinstance(value, float) else value
 
 
 def states_gap(told: Any, before: Link, here: Link) -> bool:
@@ -320,6 +373,21 @@ class Source:
                     if row and row[0].strip().isdigit():
                         yield Link(int(row[0]), int(row[1]), row[2].strip(), row[3].strip())
 
+    def names(self) -> list[str]:
+        """The files in a zip, as they are opened here; a folder may hold other files too."""
+        return (
+            [entry.rpartition("/")[2] for entry in self.zip.namelist() if not entry.endswith("/")] if self.zip else []
+        )
+
+    def lines(self, name: str) -> Iterator[dict[str, Any]]:
+        """The objects of a file of JSON Lines; none where it is not there, or is the one file that was named."""
+        handle = self.open(name) if not self.single else None
+        if handle is not None:
+            with handle:
+                for line in handle:
+                    told = _told(line.decode("utf-8", "replace"))
+                    yield told if isinstance(told, dict) else {}
+
     def events(self) -> Iterator[tuple[str, Any]]:
         """Canonical text and what it says, in the order of the file."""
         handle = self.open("events.jsonl")
@@ -359,6 +427,101 @@ def _number(told: Any) -> int:
     return seq if isinstance(seq, int) else 0
 
 
+# What of a request its record holds, and the name of each in requests.jsonl.
+SENT = {
+    "body": "body",
+    "names": "names_then",
+    "purpose": "purpose",
+    "recipient": "recipient",
+    "ticket": "ticket",
+    "legal_basis": "legal_basis",
+}
+
+
+class Snapshots:
+    """Compares requests.jsonl and jobs.jsonl with what the records say; keeps a digest of each, not the texts."""
+
+    def __init__(self) -> None:
+        self.sent: dict[str, tuple[int, str]] = {}
+        self.answers: dict[str, tuple[int, str]] = {}
+        self.jobs: dict[tuple[str, str, str], tuple[int, str]] = {}
+        self.damage: list[Damage] = []
+        self.counts = dict.fromkeys(("fit", "requests without", "jobs without", "later"), 0)
+
+    def note(self, seq: int, told: Any) -> None:
+        """Take in what a record says; the newest one of each request and job counts."""
+        details = told.get("details") if isinstance(told, dict) else None
+        if not isinstance(details, dict):
+            return
+        request, outcome = str(told.get("request") or ""), told.get("outcome")
+        if told.get("action") == "export.create" and request:
+            if outcome == "requested":
+                self.answers.pop(request, None)
+                if "body" in details:
+                    what = {name: details.get(name) for name in SENT}
+                    self.sent[request] = (seq, snapshot_digest([what, _part(told, "actor", "name")]))
+            elif outcome in ("failed", "unknown"):
+                answer = {name: value for name, value in details.items() if name != "became"}
+                self.answers[request] = (seq, snapshot_digest(answer))
+        if isinstance(details.get("snapshot"), str):
+            key = (_part(told, "organization", "slug"), str(told.get("sandbox")), str(told.get("job")))
+            self.jobs[key] = (seq, details["snapshot"])
+
+    def request(self, told: Any) -> None:
+        """One line of requests.jsonl."""
+        uuid = str(told.get("request") or "")
+        found = self.sent.get(uuid)
+        if found is None:
+            self.counts["requests without"] += 1
+            return
+        what = without_floats({name: told.get(key) for name, key in SENT.items()})
+        if snapshot_digest([what, told.get("person")]) != found[1]:
+            says = f"The request {uuid} in requests.jsonl is not what record {found[0]} says was sent."
+            self.damage.append(Damage("snapshot differs", found[0], says))
+            return
+        came, answer = self.answers.get(uuid), told.get("answer")
+        if came and answer and snapshot_digest(without_floats(answer)) != came[1]:
+            says = f"The answer to request {uuid} in requests.jsonl is not what record {came[0]} says came back."
+            self.damage.append(Damage("snapshot differs", came[0], says))
+            return
+        self.counts["fit"] += 1
+
+    def job(self, told: Any) -> None:
+        """One line of jobs.jsonl."""
+        found = self.jobs.get((str(told.get("organization")), str(told.get("sandbox")), str(told.get("job"))))
+        if found is None:
+            self.counts["jobs without"] += 1
+        elif snapshot_digest(told.get("as_adobe_last_told_it")) != found[1]:
+            self.counts["later"] += 1
+        else:
+            self.counts["fit"] += 1
+
+    def remarks(self) -> Iterator[str]:
+        counts = self.counts
+        if counts["fit"]:
+            yield f"Requests and jobs that are as the records say: {counts['fit']}."
+        if counts["requests without"]:
+            yield (
+                f"Requests whose sending is in no record of these files: {counts['requests without']}. The manifest alone "
+                "covers them."
+            )
+        if counts["jobs without"]:
+            yield (
+                f"Jobs of which no record in these files holds a digest (older ones never do): {counts['jobs without']}. "
+                "The manifest alone covers them."
+            )
+        if counts["later"]:
+            yield (
+                f"Jobs that are not as the newest record with a digest says: {counts['later']}. Adobe may have told more "
+                "since; the manifest alone covers that."
+            )
+
+
+def _part(told: Any, name: str, key: str) -> str:
+    part = told.get(name)
+    return str(part.get(key) or "") if isinstance(part, dict) else ""
+
+
 class Check:
     """One run over one source."""
 
@@ -374,16 +537,70 @@ class Check:
         self.last_at = max((checkpoint.at for checkpoint in self.packed), default="")
         manifest = _told(source.text("manifest.json"))
         self.manifest: dict[str, Any] = manifest if isinstance(manifest, dict) else {}
+        self.snapshots = Snapshots()
 
     def run(self) -> Report:
         self._files()
         self._walk()
+        self._snapshots()
         for checkpoint in self.packed:
             self._checkpoint(checkpoint, own=False)
         for checkpoint in self.own:
             self._checkpoint(checkpoint, own=True)
         self._row_of_checkpoints()
+        self._pack()
         return self.report
+
+    def _snapshots(self) -> None:
+        """Requests and jobs against the records, now that all records were read."""
+        for told in self.source.lines("requests.jsonl"):
+            self.snapshots.request(told)
+        for told in self.source.lines("jobs.jsonl"):
+            self.snapshots.job(told)
+        for damage in self.snapshots.damage:
+            self.report.add(damage)
+        self.report.remarks.extend(self.snapshots.remarks())
+
+    def _pack(self) -> None:
+        """Whether the manifest is there, is signed, and lists each file of a zip, once."""
+        if self.source.single:
+            return
+        if not self.source.has("manifest.json"):
+            says = "manifest.json is not there: no file of the pack can be checked by it."
+            if self.source.zip:
+                self.report.add(Damage("file differs", 0, says))
+            else:
+                self.report.remarks.append(says)
+            return
+        files = self.manifest.get("files")
+        listed = {*(files if isinstance(files, dict) else ()), "manifest.json", "signature.txt"}
+        names = self.source.names()
+        for name in sorted({name for name in names if name not in listed or names.count(name) > 1}):
+            self.report.add(Damage("file differs", 0, f"{name} is in the pack twice, or is not in the manifest."))
+        self._signature()
+
+    def _signature(self) -> None:
+        found = PACK_SIGNATURE.fullmatch(self.source.text("signature.txt").strip())
+        if found is None:
+            if self.source.has("signature.txt"):
+                self.report.add(Damage("file differs", 0, "signature.txt is none."))
+            else:
+                self.report.remarks.append(
+                    "The manifest is not signed: who could write to these files could change them."
+                )
+            return
+        sha256, key_id, signature = found.groups()
+        key = self.keys.get(key_id)
+        handle = self.source.open("manifest.json")
+        assert handle is not None
+        with handle:
+            actual = hashlib.file_digest(handle, "sha256").hexdigest()  # type: ignore[arg-type]
+        if sha256 != actual:
+            self.report.add(Damage("file differs", 0, "manifest.json is not the one that signature.txt signs."))
+        elif key is None:
+            self.report.remarks.append(f"The manifest is signed with key {key_id}, which is not at hand.")
+        elif not signature_fits(key, (pack_line(sha256, key_id) + "\n").encode(), bytes.fromhex(signature)):
+            self.report.add(Damage("file differs", 0, "The signature of manifest.json is wrong."))
 
     def _files(self) -> None:
         """The manifest's hashes."""
@@ -470,6 +687,7 @@ class Check:
             self.seen[link.seq] = link
         if text is not None:
             report.with_content += 1
+            self.snapshots.note(link.seq, told)
             if link.digest not in (digest_of(text), digest_of(canonical(text))):
                 report.add(Damage("changed", link.seq, f"The text of record {link.seq} does not fit its digest."))
             self.last_at = max(self.last_at, str(told.get("at", "")))
@@ -584,15 +802,23 @@ def check(path: Path, own: str = "", keys: str = "") -> Report:
     return run.run()
 
 
+def plain(text: str) -> str:
+    """One line without anything that a terminal would obey or not show: such characters are written as escapes."""
+    return "".join(
+        letter if letter.isprintable() else f"\\u{ord(letter):04x}" if letter <= "\uffff" else f"\\U{ord(letter):08x}"
+        for letter in text
+    )
+
+
 def say(report: Report, write: Callable[[str], object]) -> None:
     """The result for people."""
     write(f"Records {report.first} to {report.last}: {report.events}")
     write(f"  checked with their text: {report.with_content}, by their digest only: {report.by_digest_only}")
     write(f"  checkpoints that agree: {report.checkpoints}, of them kept by you: {report.own_checkpoints}")
     for remark in report.remarks[:MOST_LISTED]:
-        write(f"Remark: {remark}")
+        write(f"Remark: {plain(remark)}")
     for damage in report.damage:
-        write(f"DAMAGE ({damage.kind}): {damage.says}")
+        write(f"DAMAGE ({damage.kind}): {plain(damage.says)}")
     if report.damaged > len(report.damage):
         write(f"and {report.damaged - len(report.damage)} more")
     write("DAMAGED." if report.damaged else "Unbroken." if report.events else "There are no records in these files.")
@@ -612,8 +838,8 @@ def main(arguments: list[str] | None = None) -> int:
         own = chosen.checkpoints.read_text(encoding="utf-8", errors="replace") if chosen.checkpoints else ""
         keys = chosen.public_key.read_text(encoding="utf-8", errors="replace") if chosen.public_key else ""
         report = check(chosen.path, own, keys)
-    except (OSError, ValueError, IndexError, zipfile.BadZipFile) as error:
-        sys.stderr.write(f"This could not be read: {error}\n")
+    except UNREADABLE as error:
+        sys.stderr.write(f"This could not be read: {plain(str(error))}\n")
         return 2
     if chosen.json:
         told = {**asdict(report), "ok": report.ok, "damage": [damage._asdict() for damage in report.damage]}

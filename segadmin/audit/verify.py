@@ -18,8 +18,9 @@ from django.db import connection, connections
 
 from segadmin import crypto
 from segadmin.audit import checkpoints, keys
+from segadmin.audit.beside import DIFFERS, beside, cut_tail
 from segadmin.audit.damage import Findings, untold_expiries
-from segadmin.audit.scan import Stretch, link_before, read
+from segadmin.audit.scan import Stretch, lenient, link_before, read
 from segadmin.audit.verifier import MOST_LISTED, Checkpoint, Damage
 from segadmin.models import Event
 
@@ -84,9 +85,15 @@ def verify(
     result.first, result.last = (max(first, 1), stretch.last) if stretch.events else (0, 0)
     result.events, result.with_content = stretch.events, stretch.with_content
     result.by_digest_only, result.missing = len(stretch.expired), stretch.missing_count
-    findings = Findings(stretch).run()
+    with lenient():
+        findings = Findings(stretch).run()
     wrong = [*findings.damage, *(ends.damage() if last is None else ()), *_strays(findings)]
     wrong += untold_expiries(stretch.expired)
+    if last is None:
+        wrong += cut_tail()
+    if full and first <= 1 and last is None:
+        with lenient():
+            wrong += beside(ends.head_seq)
     compared = _Compared(result, findings.gaps, ends, trusted)
     wrong += compared.run(first, newest, list(outside))
     result.remarks = [*findings.remarks, *compared.remarks]
@@ -98,7 +105,7 @@ def verify(
 
 def _rank(damage: Damage) -> tuple[int, bool]:
     """By record; of one record first what its links say."""
-    return damage.seq, damage.kind == "column differs"
+    return damage.seq, damage.kind in ("column differs", DIFFERS)
 
 
 def _stretches(first: int, last: int, full: bool, workers: int | None) -> Iterator[Stretch]:
@@ -205,7 +212,8 @@ class _Compared:
         self._strange_keys: set[str] = set()
 
     def run(self, first: int, last: int, outside: list[Checkpoint]) -> list[Damage]:
-        own = [*checkpoints.in_table(), *checkpoints.in_file()]
+        table, file = checkpoints.in_table(), checkpoints.in_file()
+        own = [*table, *file]
         within = [line for line in dict.fromkeys(own) if line.seq >= first and self._is_ours(line, last)]
         links = self._links([*within, *outside])
         for line in within:
@@ -215,7 +223,9 @@ class _Compared:
                 self.remarks.append(f"Checkpoint {line.number} is of record {line.seq:,}, which was not checked now.")
             else:
                 self._one(line, links.get(line.seq), outside=True)
-        self._rows([*own, *outside])
+        if first <= 1 and self.result.full:
+            self._places(table, file)
+        self._rows(own, outside)
         return self.damage
 
     def _is_ours(self, line: Checkpoint, last: int) -> bool:
@@ -285,10 +295,10 @@ class _Compared:
             says = f"{name} is of record {line.seq}, and the record ends at {self.ends.newest}."
             self.damage.append(Damage("tail cut", self.ends.newest + 1, says))
 
-    def _rows(self, lines: list[Checkpoint]) -> None:
-        """One number has one checkpoint, and each holds the hash of the one before it."""
+    def _rows(self, own: list[Checkpoint], outside: list[Checkpoint]) -> None:
+        """One number has one checkpoint, none is left out, and each holds the hash of the one before it."""
         found: dict[int, Checkpoint] = {}
-        for line in lines:
+        for line in [*own, *outside]:
             if found.setdefault(line.number, line) != line:
                 says = f"There are two different checkpoints with the number {line.number}."
                 self.damage.append(Damage("checkpoint mismatch", line.seq, says))
@@ -297,3 +307,28 @@ class _Compared:
             if before is not None and before.sha256 != line.previous:
                 says = f"Checkpoint {number} does not follow from checkpoint {number - 1}."
                 self.damage.append(Damage("checkpoint mismatch", line.seq, says))
+            elif before is None and number > 1 and line in own:
+                says = f"Checkpoint {number - 1}, before record {line.seq}, is gone from the table and from the file."
+                self.damage.append(Damage("checkpoint mismatch", line.seq, says))
+
+    def _places(self, table: list[Checkpoint], file: list[Checkpoint]) -> None:
+        """The table and the append-only file hold the same, but for what a restore lost and what could not be written."""
+        for number, seq in checkpoints.altered_rows():
+            says = f"The row of checkpoint {number} is not what its signed line says."
+            self.damage.append(Damage("checkpoint mismatch", seq, says))
+        here, there = {line.number for line in table}, {line.number: line for line in file}
+        newest = max(there, default=0)
+        for line in table:
+            if line.number < newest and line.number not in there:
+                says = f"Checkpoint {line.number} is gone from the file {checkpoints.FILE}, or altered there."
+                self.damage.append(Damage("checkpoint mismatch", line.seq, says))
+        for number, line in there.items():
+            lost = any(after <= line.seq < before for after, before, _details in self.gaps)
+            if number not in here and number <= max(here, default=0) and not lost:
+                says = f"Checkpoint {number} stands in the file {checkpoints.FILE} and is gone from the table."
+                self.damage.append(Damage("checkpoint mismatch", line.seq, says))
+        behind = sum(number > newest for number in here)
+        if behind:
+            self.remarks.append(f"The file {checkpoints.FILE} lacks the newest checkpoints of the table: {behind}.")
+        if odd := checkpoints.odd_lines():
+            self.remarks.append(f"The file {checkpoints.FILE} holds lines that are no checkpoints: {odd}.")

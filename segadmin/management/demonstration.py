@@ -19,7 +19,7 @@ PEOPLE = {
     Role.ADMIN: "sets up organizations, credentials and people; may export, cancel and read the record",
     Role.OPERATOR: "asks for exports and cancels them",
     Role.APPROVER: "sees exports and may cancel them",
-    Role.AUDITOR: "reads the record; changes nothing",
+    Role.AUDITOR: "reads the record and signs reviews; changes nothing else",
     Role.VIEWER: "sees exports",
 }
 # Easy to tell apart when read aloud or copied by hand; 16 of 31 characters are 79 bits.

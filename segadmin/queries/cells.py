@@ -15,29 +15,19 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-# Control characters; marks and overrides of the reading direction; blanks without width that could hide a formula's sign.
-_HIDDEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]",
-)
-# The same but for what JSON escapes anyway.
-_TURNING = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+from segadmin.plain import HIDDEN, visible
+
 _FORMULA = re.compile(r"""[\s"'‘’“”`]*[=+\-@＝＋－＠﹢﹣﹦﹫−]""")
-_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-
-
-def _escape(match: re.Match[str]) -> str:
-    character = match[0]
-    return _SHORT.get(character) or f"\\u{ord(character):04x}"
 
 
 def safe_cell(text: str) -> str:
     """The text as a cell of a file that people may open in a spreadsheet."""
     if text[:1].isalnum() and text.isprintable():  # almost all are, and this is the quickest way to know
         return text
-    if _HIDDEN.search(text):
+    if HIDDEN.search(text):
         # Looked at before too: what spreadsheets skip in front of a formula is not there any more afterwards.
-        risky = _FORMULA.match(_HIDDEN.sub("", text)) is not None
-        text = _HIDDEN.sub(_escape, text)
+        risky = _FORMULA.match(HIDDEN.sub("", text)) is not None
+        text = visible(text)
     else:
         risky = _FORMULA.match(text) is not None
     return f"'{text}" if risky else text
@@ -55,11 +45,6 @@ def written(text: str) -> str:
 
 # For what stands in many rows, such as names of people and places.
 often = lru_cache(maxsize=4096)(written)
-
-
-def visible_json(text: str) -> str:
-    """A JSON text that says the same, without characters that turn the reading direction or hide."""
-    return text if text.isascii() else _TURNING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def cell(value: Any) -> Any:

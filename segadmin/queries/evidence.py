@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from segadmin.models import EventContent, ExportRequest, Job, JobChange, RequestState
+from segadmin.plain import visible_json
 from segadmin.queries import audit, cells, files, files_register
 
 BATCH = 200
@@ -131,7 +132,7 @@ def job_lines(jobs: list[Job]) -> str:
 
 
 def _line(told: dict[str, Any]) -> str:
-    return cells.visible_json(json.dumps(told, ensure_ascii=False, sort_keys=True, default=str)) + "\n"
+    return visible_json(json.dumps(told, ensure_ascii=False, sort_keys=True, default=str)) + "\n"
 
 
 def register_rows(organizations: Iterable[int], jobs: list[Job], requests: list[ExportRequest]) -> list[dict[str, Any]]:

@@ -41,7 +41,9 @@ What is in it
 -------------
 manifest.json     what the pack is about, and the SHA-256 of each other file. The SHA-256 of manifest.json itself is in
                   the record of segadmin, in the event that tells of this pack.
-events.jsonl      the records, one a line: the exact texts whose SHA-256 are the digests
+signature.txt     the signature of manifest.json, by the key that signs the checkpoints
+events.jsonl      the records, one a line: the exact texts whose SHA-256 are the digests. They may hold characters that
+                  turn the reading direction or can't be seen; to read them, take events.csv
 events.csv        the same for a spreadsheet. A text that a spreadsheet would take for a formula has an apostrophe in
                   front; line ends and characters that turn the reading direction are written as \\n or \\u202e
 requests.jsonl    each request for an export that these records name, exactly as it was sent
@@ -60,8 +62,10 @@ What it does not prove
 - That nothing happened outside of segadmin. Exports that others start at Adobe show as "from outside" without a person.
 - Without a checkpoint that you kept yourself, that the whole record was not rewritten, by someone who administers the
   server and holds its signing key, before this pack was made.
-- Only events.jsonl and events.csv are covered by the chain. Requests, jobs and register rows are as they stood when the
-  pack was made; what of them is in the records' texts is covered there.
+- Only events.jsonl is covered by the chain itself. The verifier compares each request with the record of its sending,
+  its answer with the record of the outcome, and each job with the digest in the newest record that tells of it; it says
+  how many fit, and how many have no such record in this pack (records older than these digests have none). events.csv,
+  register rows and everything else are as they stood when the pack was made: the signed manifest covers them since.
 - Records whose content has expired are in digests.csv only, and so are records that {by} may not read.
 """
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from django.db.models import Min, Q
 
 from segadmin.models import Event, EventContent
+from segadmin.plain import visible_json
 from segadmin.queries import audit
-from segadmin.queries.cells import often, quoted, visible_json, written
+from segadmin.queries.cells import often, quoted, written
 
 # Numbers in a range, so also the most rows that are in memory at once.
 RANGE = 2000

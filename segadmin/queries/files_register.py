@@ -1,16 +1,24 @@
-"""Rows of the register as files: as they stand while the file is written, with their corrections beside what was sent."""
+"""Rows of the register as files, with their corrections beside what was sent.
+
+Which rows are in a file is fixed when its newest record is: those that matched then. Later corrections are left out. What
+else changed in a row while the file was written (a job that ended, say) can't be undone: such rows are counted, and the
+receipt says how many.
+"""
 
 import json
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.db.models import Max, Q
 
 from segadmin.models import Amendment, Category, RegisterEntry
+from segadmin.plain import visible_json
 from segadmin.queries import cells, register
 from segadmin.queries.files import Part
 
 RANGE = 500
+FIXED = 20_000
 AMENDABLE = ("recipient", "purpose", "legal_basis", "ticket")
 
 REGISTER_COLUMNS: dict[str, str] = {
@@ -75,9 +83,41 @@ _MADE = {*(f"{name}_originally" for name in AMENDABLE), "corrections"}
 _STORED = [name for name in REGISTER_COLUMNS if name not in _MADE]
 
 
-def chunks(organizations: Iterable[int], filters: register.Filters) -> Iterator[list[dict[str, Any]]]:
-    """Rows that match, in the order of their keys, as dictionaries by column (and `changes`: the corrections)."""
-    yield from _in_ranges(register.matching(organizations, filters))
+class AsOf:
+    """The rows that match now, as a file that is written later. `changed` counts those that were not as now by then.
+
+    Rows come in the order of their keys, as dictionaries by column (and `changes`: the corrections up to `cut_off`).
+    """
+
+    def __init__(self, kind: str, organizations: Iterable[int], filters: register.Filters, cut_off: int) -> None:
+        self._kind, self._cut_off = kind, cut_off
+        self._keys, self._versions = array("q"), array("q")
+        last: int = RegisterEntry.objects.aggregate(last=Max("pk"))["last"] or 0
+        matching = register.matching(organizations, filters).order_by("pk")
+        # By ranges of keys, so that no plan sorts everything again for each chunk.
+        for start in range(1, last + 1, FIXED):
+            for key, version in matching.filter(pk__gte=start, pk__lt=start + FIXED).values_list("pk", "version"):
+                self._keys.append(key)
+                self._versions.append(version)
+        self.changed = 0
+
+    def __iter__(self) -> Iterator[Part]:
+        if self._kind == "csv":
+            lines = cells.Lines()
+            yield 0, lines.bytes_of([list(REGISTER_COLUMNS)])
+            for chunk in self.chunks():
+                yield len(chunk), lines.bytes_of(map(csv_row, chunk))
+        else:
+            for chunk in self.chunks():
+                yield len(chunk), "".join(map(json_line, chunk)).encode("utf-8", "replace")
+
+    def chunks(self) -> Iterator[list[dict[str, Any]]]:
+        for at in range(0, len(self._keys), RANGE):
+            keys, versions = self._keys[at : at + RANGE], self._versions[at : at + RANGE]
+            found = _rows(RegisterEntry.objects.filter(pk__in=keys.tolist()), self._cut_off)
+            then = dict(zip(keys, versions, strict=True))
+            self.changed += len(then) - sum(row.pop("version") == then[row["row"]] for row in found)
+            yield found
 
 
 def of_exports(organizations: Iterable[int], jobs: set[int], requests: set[int]) -> list[dict[str, Any]]:
@@ -86,29 +126,30 @@ def of_exports(organizations: Iterable[int], jobs: set[int], requests: set[int])
     return _rows(register.matching(organizations, {}).filter(wanted))
 
 
-def _in_ranges(matching: Any) -> Iterator[list[dict[str, Any]]]:
-    """By ranges of keys, so that no plan sorts everything again for each chunk."""
-    last: int = RegisterEntry.objects.aggregate(last=Max("pk"))["last"] or 0
-    for start in range(1, last + 1, RANGE):
-        if found := _rows(matching.filter(pk__gte=start, pk__lt=start + RANGE)):
-            yield found
-
-
-def _rows(matching: Any) -> list[dict[str, Any]]:
+def _rows(matching: Any, cut_off: int | None = None) -> list[dict[str, Any]]:
+    """With `cut_off` the corrections of later records are left out, and `version` is there too."""
     names = [_READ.get(name, name) for name in _STORED]
-    rows = [dict(zip(_STORED, row, strict=True)) for row in matching.order_by("pk").values_list(*names)]
+    rows = [
+        {**dict(zip(_STORED, row, strict=True)), "version": version}
+        for *row, version in matching.order_by("pk").values_list(*names, "version")
+    ]
     changes = _changes([row["row"] for row in rows if row["amendments"]])
     for row in rows:
         mine = changes.get(row["row"], [])
-        first = {item["field"]: item["old"] for item in reversed(mine)}
+        kept = [item for item in mine if cut_off is None or int(item["record"]) <= cut_off]
+        row |= {item["field"]: item["old"] for item in reversed(mine[len(kept) :])}
+        first = {item["field"]: item["old"] for item in reversed(kept)}
         row |= {f"{name}_originally": first.get(name, "") for name in AMENDABLE}
-        row["changes"] = mine
+        row |= {"changes": kept, "amendments": len(kept) if len(kept) < len(mine) else row["amendments"]}
+        if cut_off is None:
+            del row["version"]
     return rows
 
 
 def _changes(pks: Sequence[int]) -> dict[int, list[dict[str, str]]]:
+    """By row, in the order of their records."""
     found: dict[int, list[dict[str, str]]] = {}
-    for item in Amendment.objects.filter(entry__in=pks).order_by("pk") if pks else ():
+    for item in Amendment.objects.filter(entry__in=pks).order_by("seq", "pk") if pks else ():
         told = {"at": cells.utc(item.at), "by": item.by, "field": item.field, "old": item.old, "new": item.new}
         found.setdefault(item.entry_id, []).append({**told, "why": item.why, "record": str(item.seq)})
     return found
@@ -145,18 +186,4 @@ def json_line(row: dict[str, Any]) -> str:
         if name.endswith("_at"):
             told[name] = cells.utc(value) or None
     text = json.dumps(told, ensure_ascii=False, sort_keys=True, default=str)
-    return f"{cells.visible_json(text)}\n"
-
-
-def register_csv(organizations: Iterable[int], filters: register.Filters) -> Iterator[Part]:
-    """The rows that match as CSV with a line of column names."""
-    lines = cells.Lines()
-    yield 0, lines.bytes_of([list(REGISTER_COLUMNS)])
-    for chunk in chunks(organizations, filters):
-        yield len(chunk), lines.bytes_of(map(csv_row, chunk))
-
-
-def register_jsonl(organizations: Iterable[int], filters: register.Filters) -> Iterator[Part]:
-    """The rows that match as JSON Lines; corrections as lists of objects."""
-    for chunk in chunks(organizations, filters):
-        yield len(chunk), "".join(map(json_line, chunk)).encode("utf-8", "replace")
+    return f"{visible_json(text)}\n"

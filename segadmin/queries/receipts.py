@@ -9,7 +9,12 @@ from segadmin.queries.cells import safe_cell, utc
 
 LISTED = 30
 LOOKED_AT = 300
-KINDS = {"audit": "records", "register": "rows of the register", "answers": "rows of an answer"}
+KINDS = {
+    "audit": "records",
+    "register": "rows of the register",
+    "answers": "rows of an answer",
+    "completeness": "lines of the statement",
+}
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,12 @@ class Shown:
         )
 
     @property
+    def _changed(self) -> list[int]:
+        """For rows of the register: they are those that matched at the newest record, without later corrections."""
+        changed = self.receipt.filter.get("changed_while_written")
+        return [changed] if changed is not None else []
+
+    @property
     def lines(self) -> list[tuple[str, Any]]:
         """Name and value, as the text has them; instants in UTC."""
         receipt = self.receipt
@@ -106,6 +117,7 @@ class Shown:
             ("state", {"open": "not ended", "broken": "broke off", "finished": "finished"}[self.state]),
             ("ended at", utc(receipt.finished_at)),
             (self.noun, receipt.rows if receipt.rows is not None else ""),
+            *[("of them changed since the newest record, while it was written", number) for number in self._changed],
             ("bytes", receipt.size if receipt.size is not None else ""),
             ("SHA-256", receipt.sha256),
         ]

@@ -1,6 +1,6 @@
 """How long what is kept, what would go today, and what a hold keeps."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -61,6 +61,15 @@ def in_force() -> QuerySet[Hold]:
     return Hold.objects.filter(~Exists(released), move=Hold.Move.PLACE)
 
 
+def in_force_for(organizations: Collection[int], *, whole: bool) -> QuerySet[Hold]:
+    """The holds whose subject and reason somebody may read who reads the record of these orgs, the newest first.
+
+    A hold on a person or a period reaches over all orgs: it is told to those of the whole installation.
+    """
+    found = in_force() if whole else in_force().filter(organization__in=organizations)
+    return found.select_related("organization").order_by("-at", "-pk")
+
+
 def held() -> Q:
     """Contents that a hold keeps; the database's trigger says the same."""
     found = Q(pk__in=[])
@@ -82,6 +91,14 @@ def over(now: datetime | None = None) -> Q:
     access = Q(action__in=ACCESS, at__lt=cut_off(settings.access_months, now))
     rest = Q(at__lt=cut_off(settings.register_months, now)) & ~Q(action__in=[*ACCESS, *PROOF])
     return access | rest
+
+
+def kept_until(content: EventContent, settings: Installation) -> datetime | None:
+    """When its time is over as things are set today; None: with the installation. A hold may keep it longer."""
+    if content.action in PROOF:
+        return None
+    months = settings.access_months if content.action in ACCESS else settings.register_months
+    return content.at + months * MONTH
 
 
 def due(limit: int) -> Sequence[EventContent]:

@@ -7,6 +7,8 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from segadmin.audit import NotRecorded
+
 
 def _page(request: HttpRequest, status: int, reason: str = "", template: str = "") -> HttpResponse:
     context = {"request_id": getattr(request, "id", ""), "reason": reason}
@@ -33,7 +35,11 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # no
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Also for faults before the view, such as a session that the database does not give: those are 503."""
-    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+    fault = sys.exc_info()[1]
+    if isinstance(fault, NotRecorded):  # the end of a session, say
+        request.without_database = True  # type: ignore[attr-defined]
+        return _page(request, 503, template="503_record.html")
+    if isinstance(fault, OperationalError | InterfaceError):
         request.without_database = True  # type: ignore[attr-defined]  # see middleware.database_unavailable
         return _page(request, 503)
     return _page(request, 500)

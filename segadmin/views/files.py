@@ -23,7 +23,16 @@ from segadmin.actions.refusals import NotDone
 from segadmin.audit import Actor
 from segadmin.forms import files as forms
 from segadmin.models import FileReceipt, Job, Organization
-from segadmin.queries import answers_files, audit, evidence, files, files_register, receipts, register
+from segadmin.queries import (
+    answers_files,
+    audit,
+    completeness_sandboxes,
+    evidence,
+    files,
+    files_register,
+    receipts,
+    register,
+)
 from segadmin.views import audit as audit_page
 from segadmin.views.forms import form_page
 from segadmin.views.search import register_search
@@ -137,7 +146,7 @@ def register_file(request: HttpRequest, kind: Kind) -> HttpResponseBase:
         return faults(request, form)
     narrowed, organizations = form.narrowed(), form.chosen_organizations
     filters = register.Filters(**narrowed)  # type: ignore[typeddict-item]  # the form gives these names
-    rows = files_register.register_csv if kind == Kind.CSV else files_register.register_jsonl
+    keys = [row.pk for row in organizations]
     order = actions.Order(
         what="register",
         kind=kind,
@@ -148,7 +157,7 @@ def register_file(request: HttpRequest, kind: Kind) -> HttpResponseBase:
         to_at=narrowed["to_at"],
         zone=timezone.get_current_timezone_name(),
     )
-    return streamed(request, order, lambda _cut_off: rows([row.pk for row in organizations], filters))
+    return streamed(request, order, lambda cut_off: files_register.AsOf(kind, keys, filters, cut_off))
 
 
 # -- receipts ---------------------------------------------------------------------------------------------------------
@@ -177,6 +186,8 @@ def receipt(request: HttpRequest, code: str) -> HttpResponse:
 def _columns(receipt: FileReceipt) -> dict[str, str]:
     if receipt.what == "answers":
         return answers_files.columns_of(receipt.filter)
+    if receipt.what == "completeness":
+        return completeness_sandboxes.COLUMNS
     return files_register.REGISTER_COLUMNS if receipt.what == "register" else files.AUDIT_COLUMNS
 
 

@@ -33,12 +33,14 @@ def page(request: HttpRequest) -> HttpResponse:
             else:
                 messages.success(request, _("Saved. Nothing that is held goes, and every event keeps its digest."))
                 return redirect("retention")
+    reach = access.reach(access.current(request), access.MAY_READ_RECORD)
     context = {
         "form": form,
         "classes": retention.overview(),
         "gone": retention.gone(),
         "place": retention.installation(),
-        "holds": retention.in_force().select_related("organization").order_by("-at", "-pk"),
+        "holds": retention.in_force_for(reach.organizations, whole=reach.everywhere),
+        "sees_all_holds": reach.everywhere,
         "may_change": _may_change(request),
     }
     return render(request, "retention/page.html", context)

@@ -6,8 +6,8 @@ import pytest
 from django.db import transaction
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from segadmin.audit import Actor, checkpoints, mark
-from segadmin.audit.epochs import begin_epoch
+from segadmin.audit import Actor, NotRecorded, checkpoints, mark
+from segadmin.audit.epochs import LEAP, begin_epoch
 from segadmin.audit.verifier import Checkpoint as Line
 from segadmin.audit.verify import verify
 from segadmin.models import Action, ChainHead, Checkpoint, Event, EventContent, Sandbox
@@ -35,6 +35,7 @@ def restore_to(seq: int) -> None:
     disarm()
     chain = Event.objects.get(pk=seq).chain
     sql("DELETE FROM segadmin_checkpoint WHERE seq > %s", seq)
+    sql("DELETE FROM segadmin_signingkey WHERE seq > %s", seq)
     sql("DELETE FROM segadmin_eventcontent WHERE seq > %s", seq)
     sql("DELETE FROM segadmin_event WHERE seq > %s", seq)
     sql("UPDATE segadmin_chainhead SET seq = %s, chain = %s", seq, chain)
@@ -175,12 +176,45 @@ def test_the_mark_is_ahead_of_every_number(data_folder: Path, prod: Sandbox) -> 
 
 def test_without_the_mark_nothing_is_issued(prod: Sandbox, settings: Settings, tmp_path: Path) -> None:
     settings.DATA_DIR = tmp_path / "gone"
-    with pytest.raises(OSError, match="gone"), transaction.atomic():
+    with pytest.raises(NotRecorded, match="gone"), transaction.atomic():
         fill(1, prod)
     assert not Event.objects.exists()
 
 
 def test_a_damaged_mark_is_told(prod: Sandbox, data_folder: Path) -> None:
     (data_folder / "record_mark").write_text("many")
-    with pytest.raises(ValueError, match="many"), transaction.atomic():
+    with pytest.raises(NotRecorded, match="many"), transaction.atomic():
         fill(1, prod)
+
+
+def test_without_the_mark_numbers_leap_far_beyond(prod: Sandbox, data_folder: Path) -> None:
+    """Everything of the folder is lost: what was issued after the backup is known to nobody."""
+    fill(20, prod)
+    restore_to(12)
+    mark.path().unlink()
+    mark._known.clear()
+    event = begin_epoch(actor=ADMIN, reason="Another machine.")
+    assert event.seq == 12 + LEAP + 1
+    assert told()["leap"] == LEAP
+    assert "is lost" in EventContent.objects.get(pk=event.seq).sentence
+    assert verify().ok
+
+
+def test_a_restore_that_was_killed_half_way_issues_nothing(prod: Sandbox, data_folder: Path) -> None:
+    fill(5, prod)
+
+    def killed() -> None:
+        with mark.restoring():
+            fill(1, prod)  # the restore's own events
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
+    before = Event.objects.count()
+    with pytest.raises(NotRecorded, match="Run it again"), transaction.atomic():
+        fill(1, prod)
+    assert Event.objects.count() == before
+    with mark.restoring():
+        begin_epoch(actor=ADMIN, reason="Again.")
+    assert fill(1, prod)
+    assert verify().ok

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from django.utils import timezone
 
 from segadmin.audit import Actor, record
 from segadmin.audit.verifier import Damage
@@ -101,7 +102,7 @@ def test_deleted_content_without_expiry(filled: None) -> None:
 
 @pytest.mark.parametrize("told", [True, False])
 def test_expired_content_is_no_damage_where_a_record_tells_of_it(filled: None, told: bool) -> None:
-    ContentExpiry(seq=5, at="2026-01-01T00:00:00Z", reason="its time was over").save()
+    ContentExpiry(seq=5, at=timezone.now(), reason="its time was over").save()
     sql("DELETE FROM segadmin_eventcontent WHERE seq = 5")
     if told:
         record(
@@ -225,9 +226,6 @@ def test_a_column_that_differs_from_the_text(filled: None, column: str) -> None:
     """Only the full check sees it: the text is untouched."""
     update("eventcontent", 5, **{column: COLUMNS[column]})
     assert verify(full=False).ok
-    if column == "sandbox_id":
-        assert verify().ok  # nothing is shown by it; the name is in the text
-        return
     damage = first_damage()
     assert damage[:2] == ("column differs", 5)
     assert column.replace("_id", "") in damage.says.replace("_id", "")

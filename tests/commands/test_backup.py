@@ -9,6 +9,7 @@ import uuid
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,21 @@ print("ready", flush=True)
 for number in range(int(sys.argv[1])):
     record(actor=Actor.command("writer"), action=Action.SIGN_IN, sentence=f"wrote {number}")
 from django.db import connection
+connection.close()
+if connection.vendor == "postgresql":
+    connection.close_pool()
+"""
+SESSION = """
+import os
+os.environ["DJANGO_SETTINGS_MODULE"] = "segadmin.settings"
+import django
+django.setup()
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from django.db import connection
+print("\\n".join(Session.objects.values_list("session_key", flat=True)))
+SessionStore({"_auth_user_id": "1"}).save(must_create=True)
+print(Session.objects.latest("expire_date").session_key)
 connection.close()
 if connection.vendor == "postgresql":
     connection.close_pool()
@@ -62,6 +78,12 @@ class Place:
     def writer(self, events: int) -> "subprocess.Popen[str]":
         argv = [sys.executable, "-c", WRITER, str(events)]
         return subprocess.Popen(argv, env=self.env(), cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
+
+    def session(self) -> list[str]:
+        """Keys of the sessions that there are, and then the one of a session made now."""
+        argv = [sys.executable, "-c", SESSION]
+        run = subprocess.run(argv, env=self.env(), cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=True)
+        return run.stdout.split()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
@@ -122,6 +144,57 @@ def test_a_backup_during_writes_is_whole_and_comes_back_in_a_new_epoch(place: Pl
     told_on_record = place.done("export_audit", "--format", "jsonl")
     assert '"action":"record.epoch"' in told_on_record
     assert '"action":"backup.restored"' in told_on_record
+
+
+def test_nobody_is_signed_in_by_a_backup(place: Place, tmp_path: Path) -> None:
+    file = tmp_path / "kept.zip"
+    [key] = place.session()
+    place.done("backup", str(file))
+    with zipfile.ZipFile(file) as archive:
+        assert not any(key.encode() in archive.read(name) for name in archive.namelist())
+    place.done("restore", str(file), "--replace")
+    assert key not in place.session()
+
+
+def test_an_old_backup_on_another_machine_issues_no_number_twice(place: Place, tmp_path: Path) -> None:
+    """Neither the data folder's files nor the database that was there are left; a checkpoint kept outside tells more."""
+    file, kept = tmp_path / "kept.zip", tmp_path / "mail.txt"
+    place.done("backup", str(file))
+    place.writer(30).communicate()
+    place.done("backup", str(tmp_path / "later.zip"))
+    issued = int(str(place.state()["seq"]))
+    kept.write_text((place.folder / "checkpoints.txt").read_text().splitlines()[-1])
+    for name in ("record_mark", "checkpoints.txt", "public_keys.txt", "segadmin.sqlite3"):
+        (place.folder / name).unlink(missing_ok=True)
+    if not place.url.startswith("sqlite"):
+        place.url = cluster().create(f"other_{uuid.uuid4().hex}")
+    place.done("restore", str(file), "--reason", "the machine burnt")
+    epoch = next(row for row in exported(place) if row["action"] == "record.epoch")
+    assert epoch["seq"] > issued
+    assert not any(epoch["details"]["last_kept"] < row["seq"] < epoch["seq"] for row in exported(place))
+    assert place.manage("verify_audit").returncode == 0
+    told = place.manage("verify_audit", "--checkpoints", str(kept))
+    assert told.returncode == 1
+    assert "the restore at record" in told.stdout
+
+
+def exported(place: Place) -> list[dict[str, Any]]:
+    rows = [json.loads(line) for line in place.done("export_audit", "--format", "jsonl").splitlines()]
+    return [row for row in rows if "seq" in row]
+
+
+def test_a_damaged_mark_is_told_before_anything_is_touched(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    place = set_up(Place(folder))
+    place.done("backup", str(tmp_path / "kept.zip"))
+    (folder / "record_mark").write_text("many")
+    before = (folder / "segadmin.sqlite3").read_bytes()
+    result = place.manage("restore", str(tmp_path / "kept.zip"), "--replace")
+    assert result.returncode != 0
+    assert "is damaged" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert (folder / "segadmin.sqlite3").read_bytes() == before
 
 
 def test_the_wrong_key_fails_closed_with_a_clear_message(place: Place, tmp_path: Path) -> None:

@@ -97,6 +97,18 @@ def test_it_serves_pages_and_static_files(env: dict[str, str]) -> None:
         assert not any(map(is_running, started))
 
 
+def test_no_log_of_the_server_holds_what_was_searched_for(env: dict[str, str]) -> None:
+    with Served(env) as web:
+        for spelled in ("jane.doe@example.org", "jane.doe%40example.org", "jane.doe%2540example.org"):
+            for page in ("jobs", "audit", "register"):
+                assert get(web.port, f"/{page}/?q={spelled}").status_code in (200, 302)
+        assert web.stop(seconds=GRACE) == 0
+        assert "jane.doe" not in web.text
+    files = [path for path in Path(env["SEGADMIN_DATA_DIR"]).rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if b"jane.doe" in path.read_bytes()]
+
+
 def test_a_killed_worker_is_replaced(env: dict[str, str]) -> None:
     with Served(env) as web:
         (worker,) = descendants(web.process.pid)

@@ -1,17 +1,35 @@
 """The record can't be written: nothing is sent, and the person is told so. Fault 33."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection
 from django.utils import timezone
+from pytest_django import Settings
 
 from segadmin import connect, sync
 from segadmin.actions import jobs as job_actions
-from segadmin.audit import Actor
+from segadmin.audit import Actor, Subject, record
 from segadmin.emulator.server import Emulator
-from segadmin.models import Attempt, Event, ExportRequest, Job, Organization, RequestState, Role, Sandbox, State, User
+from segadmin.models import (
+    Action,
+    Attempt,
+    Event,
+    ExportRequest,
+    FileReceipt,
+    Hold,
+    Installation,
+    Job,
+    Organization,
+    RequestState,
+    Role,
+    Sandbox,
+    State,
+    User,
+    Verification,
+)
 from tests.actions.test_send import save, send
 from tests.conftest import make_person, signed_in
 from tests.faults.chain import assert_chain_holds
@@ -60,8 +78,8 @@ def test_an_export_is_not_sent(emulator: Emulator, draft: ExportRequest, person:
     events = Event.objects.count()
     break_record()
     answer = client.post(address(draft), {"version": draft.version})
-    assert answer.status_code == 500
-    assert "look at the jobs list before you send it again" in answer.content.decode()
+    assert answer.status_code == 503
+    assert "So nothing was sent to Adobe, and nothing was changed." in answer.content.decode()
     assert writes(emulator) == []
     draft.refresh_from_db()
     assert draft.state == RequestState.DRAFT
@@ -109,3 +127,67 @@ def test_an_outcome_that_can_not_be_written_is_found_later(
 
 def address(draft: ExportRequest) -> str:
     return f"/orgs/{draft.sandbox.organization.slug}/{draft.sandbox.name}/requests/{draft.uuid}/"
+
+
+def test_a_person_is_told_when_the_answer_is_what_the_record_did_not_take(
+    emulator: Emulator, draft: ExportRequest, person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then something was sent, and the page must not say otherwise."""
+    real = connect.writer
+
+    def writer(attempt: Attempt) -> Any:
+        break_record()
+        return real(attempt)
+
+    monkeypatch.setattr(connect, "writer", writer)
+    client = signed_in(person)
+    client.raise_request_exception = False
+    answer = client.post(address(draft), {"version": draft.version})
+    assert answer.status_code == 503
+    page = answer.content.decode()
+    assert "Adobe’s answer could not be put on record" in page
+    assert "nothing was sent" not in page
+    assert writes(emulator) == ["jobs.create"]
+
+
+PAGES: dict[str, dict[str, str]] = {
+    "/audit/": {},
+    "/audit/export.csv": {},
+    "/register/export.jsonl": {},
+    "/audit/evidence/": {"from": "", "to": ""},
+    "/audit/proof/check/": {"now": "1"},
+    "/retention/": {"register_months": "40", "access_months": "12", "reason": "the law"},
+    "/retention/holds/new/": {"kind": "person", "person": "operator", "reason": "case 7"},
+    "/people/new/": {
+        "username": "someone",
+        "password": "correct horse battery staple",
+        "roles": "viewer",
+        "organization": "acme",
+    },
+    "/organizations/nordwind/": {},
+    "/accounts/logout/": {"": ""},
+}
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_says_that_nothing_was_changed(
+    acme: Organization, nordwind: Organization, auditor: User, root: User, path: str, settings: Settings, tmp_path: Path
+) -> None:
+    """Also where reading or a refusal itself has to be on record."""
+    settings.DATA_DIR = tmp_path
+    reads = path.startswith(("/audit/e", "/register", "/organizations", "/audit/proof")) or path == "/audit/"
+    client = signed_in(auditor if reads else root)
+    client.raise_request_exception = False
+    record(actor=Actor.system(), action=Action.SWEEP, sentence="read", subject=Subject(organization=acme))
+    before = counts()
+    break_record()
+    answer = client.post(path, PAGES[path]) if PAGES[path] else client.get(path)
+    assert answer.status_code == 503, answer.content.decode()[:3000]
+    assert "So nothing was sent to Adobe, and nothing was changed." in answer.content.decode()
+    # An event alone has no savepoint: where it was refused, the whole transaction can only be undone.
+    assert connection.needs_rollback or counts() == before
+
+
+def counts() -> dict[str, int]:
+    kept = (Event, Hold, User, Organization, FileReceipt, Verification, Installation)
+    return {model.__name__: model._default_manager.count() for model in kept}

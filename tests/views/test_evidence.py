@@ -50,6 +50,7 @@ FILES = {
     "register.csv",
     "register.jsonl",
     "requests.jsonl",
+    "signature.txt",
     "verifier.py",
 }
 
@@ -147,7 +148,7 @@ def test_a_pack_of_everything_that_the_person_may_read(auditor: User, story: dic
 def test_the_manifest_lists_each_file_and_stands_in_the_record(auditor: User, story: dict[str, int]) -> None:
     pack = packed(signed_in(auditor), org="acme")
     manifest = json.loads(pack.read("manifest.json"))
-    assert set(manifest["files"]) == FILES - {"manifest.json"}
+    assert set(manifest["files"]) == FILES - {"manifest.json", "signature.txt"}
     for name, entry in manifest["files"].items():
         assert entry == {"sha256": hashlib.sha256(pack.read(name)).hexdigest(), "size": len(pack.read(name))}
     asked, done = EventContent.objects.filter(action=Action.RECORD_EXPORTED).order_by("event_id")

@@ -5,15 +5,18 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
+import time_machine
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import StreamingHttpResponse
 from django.test import Client
 from django.utils import timezone
 
 from segadmin.actions import files as actions
+from segadmin.actions.register import amend, refresh
 from segadmin.audit import Actor, Subject, record
 from segadmin.models import (
     Action,
@@ -22,11 +25,13 @@ from segadmin.models import (
     Event,
     EventContent,
     FileReceipt,
+    Job,
     Organization,
     Outcome,
     RegisterEntry,
     Role,
     Sandbox,
+    State,
     User,
 )
 from segadmin.queries import cells
@@ -469,6 +474,41 @@ def test_corrections_stand_beside_what_was_stated(auditor: User, prod: Sandbox) 
     assert [item["new"] for item in told["corrections"]] == ["Agency one", "Agency two"]
 
 
+@pytest.mark.parametrize("address", [REGISTER_CSV, REGISTER_JSONL])
+def test_the_register_as_of_its_newest_record(
+    auditor: User, operator: User, actor: Actor, prod: Sandbox, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """While it is written a row is corrected, one ends, one no longer matches, and one is added."""
+    monkeypatch.setattr("segadmin.queries.files_register.RANGE", 1)
+    made = []
+    for number in range(4):
+        request = make_request(prod, operator)
+        job = make_job(prod, str(number), State.RUNNING, export_request=request)
+        made.append(entry_of(prod, job=job, export_request=request, outcome="running"))
+    response = cast("StreamingHttpResponse", signed_in(auditor).get(f"{address}?outcome=running"))
+    cut_off = FileReceipt.objects.get().cut_off
+    amend(actor=actor, entry=made[0], values={"recipient": "Agency two"}, why="typed wrongly", version=0)
+    Job.objects.filter(pk=made[1].job_id).update(state=State.FAILED)
+    refresh(jobs=Job.objects.filter(pk=made[1].job_id))
+    entry_of(prod, outcome="running")
+    data = b"".join(cast("Iterable[bytes]", response.streaming_content))
+    rows: list[dict[str, Any]] = table(data) if address == REGISTER_CSV else lines(data)[:-1]
+    assert [str(row["row"]) for row in rows] == [str(entry.pk) for entry in made]
+    assert (rows[0]["recipient"], str(rows[0]["amendments"]), rows[0]["recipient_originally"]) == ("CRM team", "0", "")
+    assert not rows[0]["corrections"]
+    assert "version" not in rows[0]
+    receipt = FileReceipt.objects.get()
+    assert (receipt.rows, receipt.cut_off) == (4, cut_off)
+    # The corrected row is as it was, but another row has been written since: both it and the one that ended count.
+    assert receipt.filter["changed_while_written"] == 2
+    assert "changed since the newest record, while it was written" in text_of(
+        signed_in(auditor).get(f"/files/{receipt.code}/")
+    )
+    again = taken(signed_in(auditor), address)[0]
+    later = table(again) if address == REGISTER_CSV else lines(again)
+    assert (later[0]["recipient"], str(later[0]["amendments"])) == ("Agency two", "1")
+
+
 @pytest.mark.parametrize("text", NASTY, ids=range(len(NASTY)))
 def test_register_cells_are_safe(auditor: User, prod: Sandbox, text: str) -> None:
     entry_of(
@@ -512,3 +552,21 @@ def test_an_approver_takes_the_register_and_sees_only_own_receipts(
     page = text_of(client.get(CHECK))
     assert mine in page
     assert theirs not in page
+
+
+def test_a_file_without_a_sign_of_life_blocks_nobody(auditor: User, event: Event, actor: Actor) -> None:
+    """A killed process tells nothing: a minute later the next file may be taken, unless a sign of life says otherwise."""
+    client = signed_in(auditor)
+    with time_machine.travel(datetime(2026, 3, 1, 12, tzinfo=UTC), tick=False) as clock:
+        client.get(CSV)
+        receipt = FileReceipt.objects.get()
+        FileReceipt.objects.filter(pk=receipt.pk).update(finished_at=None)
+        assert client.get(JSONL).status_code == 429
+        clock.shift(actions.SILENT_SECONDS - 10)
+        pulse = actions.Pulse(receipt)
+        pulse._last -= actions.BEAT_SECONDS
+        pulse.beat()
+        clock.shift(20)
+        assert client.get(JSONL).status_code == 429, "it lives"
+        clock.shift(actions.SILENT_SECONDS)
+        taken(client, JSONL)

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from segadmin import processes, sync
+from segadmin.plain import visible
 
 
 class Command(BaseCommand):
@@ -27,7 +28,7 @@ class Command(BaseCommand):
             processes.end_with_parent(parent)
         if once:
             if unread := sync.once():
-                raise CommandError("\n".join(unread))
+                raise CommandError("\n".join(visible(sentence) for sentence in unread))
             self.stdout.write("Every watched sandbox was read.")
             return
         stop = processes.stop_on_signals()

@@ -12,6 +12,7 @@ from django.db import DatabaseError
 from segadmin.actions import proof
 from segadmin.audit import Actor, verifier
 from segadmin.audit.verify import Result
+from segadmin.plain import visible
 
 DAMAGED, UNREADABLE = 1, 2
 
@@ -85,9 +86,9 @@ class Command(BaseCommand):
         self.stdout.write(f"  text missing: {result.missing:,}")
         self.stdout.write(f"  checkpoints that agree: {result.checkpoints:,}, of them kept outside: {result.outside:,}")
         for remark in result.remarks:
-            self.stdout.write(f"Remark: {remark}")
+            self.stdout.write(f"Remark: {visible(remark)}")
         for damage in result.damage:
-            self.stdout.write(f"DAMAGE ({damage.kind}) at record {damage.seq:,}: {damage.says}")
+            self.stdout.write(f"DAMAGE ({damage.kind}) at record {damage.seq:,}: {visible(damage.says)}")
         if result.damaged > len(result.damage):
             self.stdout.write(f"and {result.damaged - len(result.damage):,} more")
         if result.ok:

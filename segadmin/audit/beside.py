@@ -1,0 +1,315 @@
+"""Rows that stand beside the record, compared with the records that tell of them.
+
+Legal holds, corrections of the register, signing keys, expiries, and what was sent are tables of their own, because the
+database and the pages work with them. Each of their rows has a record; a row that was altered, deleted or put in behind
+the record's back shows by it. Only the full check looks at them.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from django.db import connection
+from django.db.models import F, Max, Q
+
+from segadmin.audit.verifier import Damage, without_floats
+from segadmin.models import (
+    Action,
+    Amendment,
+    Attempt,
+    ContentExpiry,
+    Event,
+    EventContent,
+    ExportRequest,
+    FileReceipt,
+    Hold,
+    Outcome,
+    RegisterEntry,
+    RequestState,
+    SigningKey,
+    Verification,
+)
+
+DIFFERS = "row differs"
+CHUNK = 500
+MOST_NAMED = 50
+# The instants of a row and of its record are taken one after the other.
+NEAR = timedelta(minutes=1)
+_STATED = ("purpose", "recipient", "ticket", "legal_basis")
+# The author may be changing the request again: what was sent stands in the record, and the register reads it there.
+_PRIVATE = (RequestState.DRAFT, RequestState.WITHDRAWN, RequestState.EXPIRED)
+
+
+class Told(NamedTuple):
+    """What one record says."""
+
+    seq: int
+    at: datetime
+    actor: str
+    organization: str
+    details: dict[str, Any]
+
+
+def told_by(*actions: Action, after: int = 0, last: int | None = None) -> Iterator[Told]:
+    """The records of these actions whose content is there, oldest first."""
+    rows = EventContent.objects.filter(action__in=actions).order_by("event_id")
+    rows = rows.filter(event__lte=last) if last is not None else rows
+    while found := list(rows.filter(event__gt=after).values_list("event_id", "text")[:CHUNK]):
+        after = found[-1][0]
+        yield from (told for seq, text in found if (told := _told(seq, text)))
+
+
+def _told(seq: int, text: object) -> Told | None:
+    """None for a text that is no event's, which the other half of the check names."""
+    try:
+        told = json.loads(text if isinstance(text, str) else "")
+        at, actor, details = datetime.fromisoformat(told["at"]), told["actor"]["name"], told["details"]
+        return Told(seq, at, actor, told["organization"].get("slug", ""), details if isinstance(details, dict) else {})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def beside(last: int) -> list[Damage]:
+    """Everything up to record `last` that does not agree, at most MOST_NAMED of each table.
+
+    Others go on writing meanwhile: a row and its record are written in one transaction, so up to a record that was there
+    at the start both are there, or something is wrong.
+    """
+    found: list[Damage] = []
+    for part in (_expiries(last), _holds(last), _amendments(last), _keys(last), _sent(last), _register()):
+        found += [damage for damage, _number in zip(part, range(MOST_NAMED), strict=False)]
+    return found
+
+
+def _expired_and_told(seqs: Iterable[int]) -> set[int]:
+    return set(Event.objects.filter(pk__in=list(seqs)).exclude(content__event__gt=0).values_list("pk", flat=True))
+
+
+# -- legal holds ------------------------------------------------------------------------------------------------------
+
+
+def _holds(last: int) -> Iterator[Damage]:
+    rows: dict[tuple[str, int], Hold] = {}
+    for row in Hold.objects.filter(seq__lte=last).select_related("organization", "places").order_by("pk"):
+        if rows.setdefault((row.move, row.seq), row) is not row:
+            yield Damage(DIFFERS, row.seq, f"There are two legal holds, or two releases, of record {row.seq}.")
+    for told in told_by(Action.HOLD_PLACED, Action.HOLD_RELEASED, last=last):
+        move = Hold.Move.RELEASE if "placed_in_record" in told.details else Hold.Move.PLACE
+        hold = rows.pop((move, told.seq), None)
+        if hold is None:
+            yield Damage(DIFFERS, told.seq, f"The row of the legal hold that record {told.seq} tells of is gone.")
+        elif not _is_hold(hold, told):
+            yield Damage(DIFFERS, told.seq, f"The legal hold of record {told.seq} is not what the record says.")
+    for seq in sorted(seq for _move, seq in rows):
+        yield Damage(DIFFERS, seq, f"A legal hold, or its release, names record {seq}, which tells of none.")
+
+
+def _is_hold(row: Hold, told: Told) -> bool:
+    same = (row.reason, row.by) == (told.details.get("reason"), told.actor) and abs(row.at - told.at) <= NEAR
+    if row.move == Hold.Move.RELEASE:
+        return same and row.places is not None and row.places.seq == told.details.get("placed_in_record")
+    names = ("kind", "sandbox_name", "job_id", "request_uuid", "person", "from_at", "until_at")
+    said = {name: str(value) for name in names if (value := getattr(row, name))}
+    organization = row.organization.slug if row.organization else ""
+    return same and {**said, "reason": row.reason} == told.details and organization == told.organization
+
+
+# -- corrections ------------------------------------------------------------------------------------------------------
+
+
+def _amendments(last: int) -> Iterator[Damage]:
+    rows: dict[tuple[int, str], Amendment] = {}
+    for row in Amendment.objects.filter(seq__lte=last).order_by("pk"):
+        if rows.setdefault((row.seq, row.field), row) is not row:
+            yield Damage(DIFFERS, row.seq, f"There are two corrections of one field by record {row.seq}.")
+    for told in told_by(Action.REGISTER_AMENDED, last=last):
+        before, after = told.details.get("before", {}), told.details.get("after", {})
+        for field in after:
+            said = (told.details.get("register_row"), before.get(field), after[field], told.details.get("why"))
+            found = rows.pop((told.seq, field), None)
+            if found is None:
+                yield Damage(DIFFERS, told.seq, f"The correction that record {told.seq} tells of is gone: {field}.")
+            elif (
+                said != (found.entry_id, found.old, found.new, found.why)
+                or found.by != told.actor[:150]
+                or abs(found.at - told.at) > NEAR
+            ):
+                says = f"The correction of record {told.seq} is not what the record says: {field}."
+                yield Damage(DIFFERS, told.seq, says)
+    # What is left may be of records whose content has expired; those can't be compared.
+    silent = _expired_and_told(seq for seq, _field in rows)
+    for seq, field in sorted(rows):
+        if seq not in silent:
+            yield Damage(DIFFERS, seq, f"A correction names record {seq}, which tells of no such correction: {field}.")
+
+
+# -- signing keys -----------------------------------------------------------------------------------------------------
+
+
+def _keys(last: int) -> Iterator[Damage]:
+    rows = {row.seq: row for row in SigningKey.objects.filter(seq__lte=last).order_by("seq")}
+    for told in told_by(Action.CHECKPOINT, last=last):
+        if "public_key" not in told.details:
+            continue
+        row = rows.pop(told.seq, None)
+        if row is None:
+            yield Damage(DIFFERS, told.seq, f"The signing key that record {told.seq} tells of is gone.")
+        elif (row.key_id, row.public) != (told.details.get("key"), told.details["public_key"]) or (
+            abs(row.first_used_at - told.at) > NEAR
+        ):
+            yield Damage(DIFFERS, told.seq, f"The signing key of record {told.seq} is not the one that it tells of.")
+    for seq, row in sorted(rows.items()):
+        yield Damage(DIFFERS, seq, f"The signing key {row.key_id} names record {seq}, which tells of no such key.")
+
+
+# -- expiries ---------------------------------------------------------------------------------------------------------
+
+
+def _expiries(last: int) -> Iterator[Damage]:
+    """Each expiry has a record that tells of it, as it stands there."""
+    highest = ContentExpiry.objects.order_by("-seq").values_list("seq", flat=True).first() or 0
+    known = bytearray(highest // 8 + 1)
+    for told in told_by(Action.CONTENT_EXPIRED, last=last):
+        listed = _listed(told)
+        for row in ContentExpiry.objects.filter(seq__in=listed).order_by("seq"):
+            listed.discard(row.seq)
+            known[row.seq // 8] |= 1 << row.seq % 8
+            if abs(row.at - told.at) > NEAR or row.reason != told.details.get("reason", row.reason):
+                yield Damage(DIFFERS, row.seq, f"The expiry of record {row.seq} is not what record {told.seq} says.")
+        for seq in sorted(listed):
+            yield Damage(DIFFERS, seq, f"The expiry of record {seq}, of which record {told.seq} tells, is gone.")
+    untold = [seq for seq in _expiry_numbers() if seq < 0 or seq > highest or not known[seq // 8] >> seq % 8 & 1]
+    if untold:
+        since = {seq for told in told_by(Action.CONTENT_EXPIRED, after=last) for seq in _listed(told)}
+        # Those whose content went are named by what was removed.
+        there = EventContent.objects.filter(pk__in=untold[:MOST_NAMED]).values_list("pk", flat=True)
+        for seq in sorted(set(there) - since):
+            yield Damage(DIFFERS, seq, f"There is an expiry of record {seq} that no record tells of.")
+
+
+def _listed(told: Told) -> set[int]:
+    listed = told.details.get("records")
+    return {seq for seq in (listed if isinstance(listed, list) else ()) if isinstance(seq, int)}
+
+
+def _expiry_numbers() -> Iterator[int]:
+    rows = ContentExpiry.objects.order_by("seq").values_list("seq", flat=True)
+    at: int | None = None
+    while found := list((rows if at is None else rows.filter(seq__gt=at))[:5000]):
+        at = found[-1]
+        yield from found
+
+
+# -- what was sent, and the register ----------------------------------------------------------------------------------
+
+_GONE = (
+    "SELECT c.seq FROM segadmin_eventcontent c WHERE c.action = 'export.create' AND c.outcome = 'requested' "
+    "AND c.request_uuid IS NOT NULL AND NOT EXISTS "
+    "(SELECT 1 FROM segadmin_exportrequest r WHERE r.uuid = c.request_uuid) "
+    "AND c.text LIKE %s AND c.seq <= %s ORDER BY c.seq LIMIT %s"
+)
+
+
+def _sent(last: int) -> Iterator[Damage]:
+    """Each request that was sent is as the newest record of its sending says."""
+    with connection.cursor() as cursor:
+        cursor.execute(_GONE, ['%"details":{"body":%', last, MOST_NAMED])
+        gone = [seq for (seq,) in cursor.fetchall()]
+    for seq in gone:
+        yield Damage(
+            DIFFERS, seq, f"The request that record {seq} tells of is gone, and with it its row of the register."
+        )
+    after = 0
+    sent = ExportRequest.objects.exclude(sent_at=None).exclude(state__in=_PRIVATE).order_by("pk")
+    sent = sent.only("uuid", "author_name", "body", "names", *_STATED)
+    while rows := list(sent.filter(pk__gt=after)[:CHUNK]):
+        after = rows[-1].pk
+        newest = _newest_of({row.uuid for row in rows})
+        odd = [row.pk for row in rows if row.uuid in newest and _differing(row, newest[row.uuid])]
+        # Read again: one that was changed and sent again in this moment is none.
+        for row in sent.filter(pk__in=odd):
+            told = _newest_of({row.uuid}).get(row.uuid)
+            if told is not None and (names := _differing(row, told)):
+                says = f"The request of record {told.seq} is not what was sent by it: {', '.join(names)}."
+                yield Damage(DIFFERS, told.seq, says)
+
+
+def _newest_of(uuids: set[Any]) -> dict[Any, Told]:
+    """Request -> the newest record of its sending.
+
+    Action and outcome are looked at here: asked of the database, SQLite walks every record of that outcome instead.
+    """
+    rows = EventContent.objects.filter(request_uuid__in=uuids).order_by()
+    sending = (Action.EXPORT_CREATE, Outcome.REQUESTED)
+    newest: dict[Any, int] = {}
+    for seq, request, *kind in rows.values_list("event_id", "request_uuid", "action", "outcome"):
+        if tuple(kind) == sending and seq > newest.get(request, 0):
+            newest[request] = seq
+    texts = dict(EventContent.objects.filter(event__in=newest.values()).order_by().values_list("event_id", "text"))
+    return {request: told for request, seq in newest.items() if (told := _told(seq, texts.get(seq)))}
+
+
+def _differing(row: ExportRequest, told: Told) -> list[str]:
+    said = told.details
+    # The record has no floats: what is one in the request is its text there.
+    names: list[str] = [
+        name for name in ("body", "names") if name in said and without_floats(getattr(row, name)) != said[name]
+    ]
+    names += [name for name in _STATED if name in said and getattr(row, name) != said[name]]
+    names += ["author"] if row.author_name != told.actor else []
+    return names
+
+
+def _register() -> Iterator[Damage]:
+    """What the register states is what was asked for, or its last correction."""
+    sent = ExportRequest.objects.exclude(sent_at=None).exclude(state__in=_PRIVATE)
+    for uuid in sent.filter(entry=None).order_by("pk").values_list("uuid", flat=True)[:MOST_NAMED]:
+        yield Damage(DIFFERS, _record_of(uuid), f"The request {uuid} was sent, and its row of the register is gone.")
+    altered = ~Q(person=F("export_request__author_name"))
+    for name in _STATED:
+        altered |= ~Q(**{name: F(f"export_request__{name}")})
+    rows = RegisterEntry.objects.exclude(export_request=None).exclude(export_request__state__in=_PRIVATE)
+    columns = ("person", "export_request__author_name", "export_request__uuid", "amended")
+    stated = [*_STATED, *(f"export_request__{name}" for name in _STATED)]
+    for row in rows.filter(altered).order_by("pk").values("pk", *columns, *stated):
+        newest = dict(Amendment.objects.filter(entry=row["pk"]).order_by("pk").values_list("field", "new"))
+        wrong = [name for name in _STATED if row[name] != newest.get(name, row[f"export_request__{name}"])]
+        wrong += ["person"] if row["person"] != row["export_request__author_name"] else []
+        if wrong:
+            says = f"Row {row['pk']} of the register is not what was asked for or corrected: {', '.join(wrong)}."
+            yield Damage(DIFFERS, _record_of(row["export_request__uuid"]), says)
+
+
+def _record_of(request: Any) -> int:
+    """The number of the newest record of its sending; 0 where there is none."""
+    told = _newest_of({request}).get(request)
+    return told.seq if told else 0
+
+
+# -- a cut tail -------------------------------------------------------------------------------------------------------
+
+_NAMED = (
+    (Verification, "last", "A check of the record"),
+    (Attempt, "opened_seq", "A change at Adobe"),
+    (Attempt, "closed_seq", "A change at Adobe"),
+    (FileReceipt, "cut_off", "The receipt of a file"),
+    (Amendment, "seq", "A correction of the register"),
+    (Hold, "seq", "A legal hold"),
+    (SigningKey, "seq", "A signing key"),
+)
+
+
+def cut_tail() -> list[Damage]:
+    """Records that other rows name and that are beyond the newest: they were cut off, and the head was moved back."""
+    named = [
+        (highest, words)
+        for model, column, words in _NAMED
+        if (highest := model._default_manager.aggregate(highest=Max(column))["highest"])
+    ]
+    # Read after them, so that what was written meanwhile does not look cut off.
+    newest = Event.objects.aggregate(highest=Max("seq"))["highest"] or 0
+    highest, words = max(named, default=(0, ""))
+    if highest <= newest:
+        return []
+    return [Damage("tail cut", newest + 1, f"{words} names record {highest}, and the record ends at {newest}.")]
