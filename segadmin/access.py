@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from segadmin.audit import Actor, Subject, record
+from segadmin.audit.record import one_line
 from segadmin.models import (
     Action,
     Event,
@@ -26,6 +27,7 @@ from segadmin.models import (
     Outcome,
     RegisterEntry,
     RequestState,
+    Review,
     Role,
     Sandbox,
     User,
@@ -41,6 +43,8 @@ MAY_READ_REGISTER = frozenset({Role.AUDITOR, Role.APPROVER, Role.ADMIN})
 MAY_SEE_PEOPLE = frozenset({Role.AUDITOR, Role.ADMIN})
 MAY_EXPLAIN = frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN})
 MAY_SEE_FINDINGS = MAY_READ_RECORD | MAY_EXPLAIN
+# Signing a review is all that an auditor ever writes; guests, whose role has an end date, read only.
+MAY_SIGN = frozenset({Role.AUDITOR, Role.ADMIN})
 # The same refusal of the same person is one event in this time.
 REFUSAL_ONCE_IN = timedelta(minutes=10)
 
@@ -109,6 +113,8 @@ def menu(user: User) -> list[str]:
         items.append("audit")
     if roles & MAY_SEE_FINDINGS:
         items.append("findings")
+    if roles & MAY_READ_RECORD:
+        items.append("reviews")
     items.append("organizations")
     if roles & MAY_SEE_PEOPLE:
         items.append("people")
@@ -142,7 +148,7 @@ def _on_record(request: HttpRequest, organization: Organization | None, sandbox:
         action=Action.ACCESS_REFUSED,
         actor_name=actor.name,
         at__gt=timezone.now() - REFUSAL_ONCE_IN,
-        sentence=sentence[:2000],
+        sentence=one_line(sentence),
     )
     if not lately.exists():
         record(
@@ -231,6 +237,8 @@ def register_entry(
 
 
 def sandbox(request: HttpRequest, slug: str, name: str, *, needs: Iterable[Role] = ANY) -> Sandbox:
+    if "\0" in f"{slug}{name}":  # may come out of a form; PostgreSQL does not take the question
+        raise Http404
     found = Sandbox.objects.select_related("organization").filter(organization__slug=slug, name=name).first()
     if found is None:
         raise Http404
@@ -283,6 +291,37 @@ def explanation(request: HttpRequest, pk: int, *, needs: Iterable[Role] = MAY_SE
     if found is None:
         raise Http404
     _authorise(request, found.organization, needs, found.sandbox)
+    return found
+
+
+def signable_organizations(user: User) -> list[Organization]:
+    """Orgs in which the person may open and sign reviews, by a role that has no end date; not removed ones."""
+    rows = visible_organizations(user, MAY_SIGN).filter(retired_at=None)
+    return [row for row in rows if may_sign(user, row)]
+
+
+def may_sign(user: User, organization: Organization) -> bool:
+    """Whether one of the person's lasting roles signs reviews here."""
+    wanted = {None, organization.pk}
+    return any(
+        row.organization_id in wanted and row.ends_at is None and row.role in MAY_SIGN for row in _memberships(user)
+    )
+
+
+def signer(request: HttpRequest, organization: Organization) -> None:
+    """Somebody who may open and sign reviews of this org, else 403."""
+    _authorise(request, organization, MAY_SIGN)
+    if not may_sign(current(request), organization):
+        _on_record(request, organization, None, "a guest, whose role has an end date, signs no reviews")
+        raise Refused(_("Your role has an end date. Guests read reviews; they don’t open or sign them."))
+
+
+def review(request: HttpRequest, pk: int) -> Review:
+    """One review, for those who may read the org's record."""
+    found: Review | None = Review.objects.select_related("organization").filter(pk=pk).first()
+    if found is None:
+        raise Http404
+    _authorise(request, found.organization, MAY_READ_RECORD)
     return found
 
 

@@ -26,13 +26,23 @@ ALSO_UNDER = {
     "findings": ("/explanations/",),
 }
 # Pages whose foot carries a receipt of the record.
-OF_RECORD = ("/audit/", "/register/", "/files/", "/answers/", "/completeness/", "/findings/", "/retention/")
+OF_RECORD = (
+    "/audit/",
+    "/register/",
+    "/files/",
+    "/answers/",
+    "/completeness/",
+    "/findings/",
+    "/retention/",
+    "/reviews/",
+)
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 MENU_LABELS: dict[str, Promise] = {
     "jobs": _("Jobs"),
     "register": _("Register"),
     "audit": _("Audit"),
     "findings": _("Findings"),
+    "reviews": _("Reviews"),
     "organizations": _("Organizations"),
     "people": _("People"),
 }

@@ -81,6 +81,7 @@ MIDDLEWARE = [
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",
+    "segadmin.middleware.PlainTextMiddleware",
     "segadmin.middleware.DatabaseBusyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "segadmin.middleware.SessionLimitsMiddleware",
@@ -141,6 +142,7 @@ CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SECURE = IS_HTTPS
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+DEFAULT_EXCEPTION_REPORTER_FILTER = "segadmin.reports.NoValues"
 CSRF_FAILURE_VIEW = "segadmin.views.errors.csrf_failure"
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 

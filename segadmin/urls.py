@@ -1,8 +1,9 @@
 """Every address of segadmin. The names in the README's list are a contract."""
 
-from django.urls import URLPattern, URLResolver, include, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path, register_converter
 
 from segadmin.views import (
+    addresses,
     answers,
     audit,
     completeness,
@@ -18,9 +19,13 @@ from segadmin.views import (
     register,
     requests,
     retention,
+    reviews,
     saved_views,
     shell,
+    unusual,
 )
+
+register_converter(addresses.JobId, "job_id")
 
 SANDBOX = "orgs/<slug:slug>/<str:sandbox_name>/"
 ORGANIZATION = "organizations/<slug:slug>/"
@@ -31,6 +36,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path("^accounts/(?:password/reset|email|confirm-email|login/code)/", errors.closed, name="closed"),
     path("accounts/", include("allauth.urls")),
     path("zone/", shell.set_zone, name="set_zone"),
+    path("keys/", shell.keys, name="keys"),
     path("stay/", shell.stay, name="stay"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
@@ -42,10 +48,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{SANDBOX}requests/<uuid:request_uuid>/edit/", requests.edit, name="request_edit"),
     path(f"{SANDBOX}requests/<uuid:request_uuid>/discard/", requests.discard, name="request_discard"),
     path(f"{SANDBOX}requests/<uuid:request_uuid>/settle/", requests.settle, name="request_settle"),
-    path(f"{SANDBOX}jobs/<path:job_id>/cancel/", jobs.cancel, name="job_cancel"),
-    path(f"{SANDBOX}jobs/<path:job_id>/check/", jobs.check_job, name="job_check"),
-    path(f"{SANDBOX}jobs/<path:job_id>/batches/", jobs.batch_checked, name="job_batch_checked"),
-    path(f"{SANDBOX}jobs/<path:job_id>/", jobs.job_page, name="job"),
+    path(f"{SANDBOX}jobs/<job_id:job_id>/cancel/", jobs.cancel, name="job_cancel"),
+    path(f"{SANDBOX}jobs/<job_id:job_id>/check/", jobs.check_job, name="job_check"),
+    path(f"{SANDBOX}jobs/<job_id:job_id>/batches/", jobs.batch_checked, name="job_batch_checked"),
+    path(f"{SANDBOX}jobs/<job_id:job_id>/", jobs.job_page, name="job"),
     path("drafts/", requests.drafts, name="drafts"),
     path("register/", register.register_list, name="register"),
     path("register/<int:pk>/", register.entry_page, name="register_entry"),
@@ -66,6 +72,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("retention/holds/<int:pk>/release/", retention.release, name="hold_release"),
     path("audit/<int:seq>/", audit.event_page, name="event"),
     path("completeness/", completeness.page, name="completeness"),
+    path("completeness/export.csv", completeness.file, name="completeness_csv"),
     path("completeness/rows/", completeness.rows, name="completeness_rows"),
     path("findings/", findings.finding_list, name="findings"),
     path("findings/<int:finding_pk>/", findings.page, name="finding"),
@@ -75,6 +82,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("explanations/<int:explanation_pk>/", findings.explanation_page, name="explanation"),
     path("explanations/<int:explanation_pk>/check/", findings.check_explanation, name="explanation_check"),
     path("explanations/<int:explanation_pk>/end/", findings.end_explanation, name="explanation_end"),
+    path("reviews/", reviews.review_list, name="reviews"),
+    path("reviews/new/", reviews.new, name="review_new"),
+    path("reviews/<int:review_pk>/", reviews.page, name="review"),
+    path("reviews/<int:review_pk>/sign/", reviews.sign, name="review_sign"),
     path("audit/proof/", proof.page, name="proof"),
     path("audit/proof/check/", proof.check, name="proof_check"),
     path("audit/proof/compare/", proof.compare, name="proof_compare"),
@@ -102,6 +113,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{ORGANIZATION}sandboxes/", organizations.find_sandboxes, name="sandboxes_find"),
     path(f"{ORGANIZATION}sandboxes/<str:sandbox_name>/", organizations.sandbox, name="sandbox"),
     path(f"{ORGANIZATION}personal-data/", personal_data.page, name="personal_data"),
+    path(f"{ORGANIZATION}unusual/", unusual.page, name="unusual"),
     path(f"{ORGANIZATION}remove/", organizations.remove, name="organization_remove"),
     path("people/", people.person_list, name="people"),
     path("people/new/", people.add, name="person_add"),

@@ -2,16 +2,18 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import pytest
+from django.db import transaction
 from django.http import HttpResponseBase
 from django.test import Client
 from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
-from segadmin.actions import holds, register
+from segadmin.actions import holds, register, reviews
 from segadmin.audit import Actor, Subject, record
 from segadmin.models import (
     Action,
@@ -27,6 +29,7 @@ from segadmin.models import (
     Outcome,
     RegisterEntry,
     RequestState,
+    Review,
     Role,
     Sandbox,
     SavedView,
@@ -100,6 +103,7 @@ ANSWERS = Rule(get={*AUDITORS, "approver", "foreign admin"}, hidden=False)
 RULES: dict[str, Rule] = {
     "home": Rule(get=EVERYBODY),
     "set_zone": Rule(post=EVERYBODY),
+    "keys": Rule(get=EVERYBODY, post=EVERYBODY),
     "stay": Rule(post=EVERYBODY),
     "healthz": OPEN,
     "readyz": OPEN,
@@ -159,6 +163,7 @@ RULES: dict[str, Rule] = {
         hidden_from=frozenset({"auditor", "approver", "several", "foreign admin"}),
     ),
     "completeness": Rule(get={*AUDITORS, "foreign admin"}, hidden=False),
+    "completeness_csv": Rule(get={*AUDITORS, "foreign admin"}, hidden=False),
     "completeness_rows": Rule(get={*AUDITORS, "foreign admin"}, hidden=False),
     "findings": Rule(get={*FINDERS, "foreign operator", "foreign admin"}, hidden=False),
     "finding": Rule(get=FINDERS, post=CANCELLERS),
@@ -168,6 +173,10 @@ RULES: dict[str, Rule] = {
     "explanation": Rule(get=FINDERS),
     "explanation_check": Rule(post=CANCELLERS),
     "explanation_end": Rule(post=CANCELLERS),
+    "reviews": Rule(get={*AUDITORS, "foreign admin"}, hidden=False),
+    "review_new": Rule(get={*AUDITORS, "foreign admin"}, post={*AUDITORS, "foreign admin"}, hidden=False),
+    "review": Rule(get=AUDITORS),
+    "review_sign": Rule(post=AUDITORS),
     "organizations": Rule(get=EVERYBODY),
     "organization_add": Rule(get={"root"}, post={"root"}, hidden=False),
     "organization": Rule(get=MEMBERS),
@@ -177,6 +186,7 @@ RULES: dict[str, Rule] = {
     "sandboxes_find": ADMIN_BUTTON,
     "sandbox": ADMIN_FORM,
     "organization_remove": ADMIN_FORM,
+    "unusual": Rule(get=FINDERS, post=ADMINS),
     "personal_data": Rule(get=MEMBERS, post=ADMINS),
     "people": Rule(get={*AUDITORS, "foreign admin"}, hidden=False),
     "person_add": Rule(get={*ADMINS, "foreign admin"}, post={*ADMINS, "foreign admin"}, hidden=False),
@@ -241,6 +251,7 @@ class World:
             {"seq": self.event},
             {"finding_pk": Finding.objects.get().pk},
             {"explanation_pk": Explanation.objects.get().pk},
+            {"review_pk": Review.objects.get().pk},
             {"code": FILE},
             {"name": "checkpoints.txt"},
         ):
@@ -319,6 +330,8 @@ def world(acme: Organization, prod: Sandbox, nordwind: Organization) -> World:
         version="segadmin 1",
     )
     register.rebuild()
+    yesterday = now.astimezone(UTC).date() - timedelta(days=1)
+    reviews.open_review(actor=Actor.system(), organization=acme, first=yesterday, last=yesterday)
     return World(prod, job, wish, guest, event.seq, RegisterEntry.objects.get(job=job).pk)
 
 
@@ -365,36 +378,53 @@ def test_every_address_has_its_line() -> None:
     assert set(RULES) - set(OURS) == set(), "is no address any more"
 
 
-@pytest.mark.parametrize("person", PEOPLE)
+# Those that no page has are tried by whoever may do least, most, and most elsewhere.
+EVERY_METHOD = ("DELETE", "PUT", "PATCH", "GET", "HEAD", "POST")
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """What is written inside is taken back, so that one world serves every person."""
+    point = transaction.savepoint_create()
+    try:
+        yield
+    finally:
+        transaction.savepoint_rollback(point)
+
+
 @pytest.mark.parametrize("name", RULES)
-def test_who_may_do_what(world: World, name: str, person: str) -> None:
-    client, address, rule = client_of(person), world.address(name), RULES[name]
-    for method in ("DELETE", "PUT", "PATCH", "GET", "HEAD", "POST"):
-        sent = POSTED.get(name, {}) if method == "POST" else None
-        found = outcome(getattr(client, method.lower())(address, sent))
-        expected = rule.expected(person, "GET" if method == "HEAD" else method)
-        assert (method, found) == (method, expected)
+def test_who_may_do_what(world: World, name: str, subtests: pytest.Subtests) -> None:
+    address, rule = world.address(name), RULES[name]
+    for person in PEOPLE:
+        with subtests.test(person), undone():
+            client = client_of(person)
+            for method in EVERY_METHOD if person in ("anonymous", "root", "foreign admin") else ("GET", "POST"):
+                sent = POSTED.get(name, {}) if method == "POST" else None
+                found = outcome(getattr(client, method.lower())(address, sent))
+                assert (method, found) == (method, rule.expected(person, "GET" if method == "HEAD" else method))
 
 
-REFUSED_POSTS = [
-    (name, person)
+REFUSED_POSTS = {
+    name: refused
     for name, rule in RULES.items()
-    for person in ("viewer", "foreign operator")
-    if rule.post and rule.expected(person, "POST") != "in"
-]
+    if rule.post and (refused := [who for who in ("viewer", "foreign operator") if rule.expected(who, "POST") != "in"])
+}
 
 
-@pytest.mark.parametrize(("name", "person"), REFUSED_POSTS)
-def test_refusals_are_on_record_and_change_nothing(world: World, name: str, person: str) -> None:
-    client, address = client_of(person), world.address(name)
+@pytest.mark.parametrize("name", REFUSED_POSTS)
+def test_refusals_are_on_record_and_change_nothing(world: World, name: str, subtests: pytest.Subtests) -> None:
+    address = world.address(name)
     record_of_it = ["segadmin.Event", "segadmin.EventContent", "segadmin.ChainHead"]
-    before = database_state.state(without_tables=record_of_it)
-    client.post(address, POSTED.get(name, {}))
-    assert database_state.changed(before, database_state.state(without_tables=record_of_it)) == []
-    refusal = EventContent.objects.get(action=Action.ACCESS_REFUSED)
-    assert refusal.outcome == Outcome.REFUSED
-    assert refusal.actor_name == person.replace(" ", "-")
-    assert f"POST {address}" in refusal.sentence
+    for person in REFUSED_POSTS[name]:
+        with subtests.test(person), undone():
+            client = client_of(person)
+            before = database_state.state(without_tables=record_of_it)
+            client.post(address, POSTED.get(name, {}))
+            assert database_state.changed(before, database_state.state(without_tables=record_of_it)) == []
+            refusal = EventContent.objects.get(action=Action.ACCESS_REFUSED)
+            assert refusal.outcome == Outcome.REFUSED
+            assert refusal.actor_name == person.replace(" ", "-")
+            assert f"POST {address}" in refusal.sentence
 
 
 @pytest.mark.parametrize("person", ["admin", "root"])
@@ -423,6 +453,86 @@ def test_what_does_not_exist_is_404_for_everybody_alike(world: World) -> None:
     ):
         answers = [client.get(address) for address in (theirs, nowhere)]
         assert [answer.status_code for answer in answers] == [404, 404]
+
+
+# -- what no database takes -------------------------------------------------------------------------------------------
+
+NUL = "a\x00b"
+# What pages read from the address, and what forms post.
+QUERIED = (
+    *(
+        "q",
+        "org",
+        "sandbox",
+        "state",
+        "after",
+        "actor",
+        "audience",
+        "field",
+        "recipient",
+        "ticket",
+        "from",
+        "to",
+        "pii",
+    ),
+    *("person", "action", "outcome", "request", "by", "audiences", "kept", "job", "sha256", "page", "query", "next"),
+)
+POSTED_TOO = (
+    *(
+        "place",
+        "zone",
+        "reason",
+        "note",
+        "verdict",
+        "owner",
+        "purpose",
+        "why",
+        "client_id",
+        "secret",
+        "pasted",
+        "scopes",
+    ),
+    *("mail", "webhook", "username", "password", "roles", "role", "membership", "confirm", "batch", "name", "slug"),
+    *(
+        "ims_org_id",
+        "api_url",
+        "token_url",
+        "seen_by",
+        "field_lines",
+        "audience_lines",
+        "legal_basis",
+        "version",
+        "kind",
+    ),
+    *("filter__segments-0-segmentId", "fields", "destination__datasetId", "valid_until", "ends_on", "login"),
+)
+
+
+def test_null_characters_break_no_page(world: World) -> None:
+    client = client_of("root")
+    addresses = {name: world.address(name) for name in RULES}
+    for method, names in (("get", QUERIED), ("post", (*QUERIED, *POSTED_TOO))):
+        for name, address in addresses.items():
+            if getattr(RULES[name], method):
+                response = getattr(client, method)(address, dict.fromkeys(names, NUL))
+                assert response.status_code < 500, (method, address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/%00",
+        "/orgs/acme/pr%00od/jobs/1/",
+        "/orgs/acme/prod/jobs/a%00/",
+        "/orgs/acme/prod/jobs/a%00/cancel/",
+        "/organizations/acme/sandboxes/%00/",
+        *(f"/{page}/{'9' * 24}/" for page in ("audit", "register", "findings", "people", "explanations")),
+    ],
+)
+def test_addresses_that_can_name_nothing_are_not_found(world: World, address: str) -> None:
+    client = client_of("root")
+    assert client.get(address).status_code == 404
+    assert client.post(address).status_code in {404, 405}
 
 
 # -- allauth's own addresses ------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ class TestSignedIn:
             "/register/",
             "/audit/",
             "/findings/",
+            "/reviews/",
             "/organizations/",
             "/people/",
         ]

@@ -10,7 +10,7 @@ import pkgutil
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from pytest_django import Settings
 
 from segadmin import actions, aep, audit
 from segadmin.actions import (
+    batches,
     completeness,
     credentials,
     evidence,
@@ -36,7 +37,9 @@ from segadmin.actions import (
     proof,
     requests,
     retention,
+    reviews,
     settlement,
+    unusual,
 )
 from segadmin.actions import register as registers
 from segadmin.actions import views as saved
@@ -59,9 +62,11 @@ from segadmin.models import (
     Role,
     Sandbox,
     SavedView,
+    UnusualMail,
     User,
 )
 from segadmin.queries import audit as audit_queries
+from segadmin.queries import unusual as unusual_queries
 from tests import database_state
 from tests.conftest import make_person
 from tests.test_architecture import WRITES
@@ -91,12 +96,16 @@ BOOKKEEPING = {
     "next_look_at",
     "not_before_at",
     "sandboxes_due_at",
+    # A mail's claim: which process tries it.
+    "tried_at",
 }
 
 # Modules that only compute: nothing in them writes to the database, and a test sees to that.
 COMPUTES_ONLY = {"judging", "projection", "storable"}
 # Public functions that leave no event, and why that is right.
 WITHOUT_EVENT = {
+    "batches.give_up": "bookkeeping of the mirror: nothing more is asked for",
+    "batches.look_later": "bookkeeping of the mirror: when to ask next",
     "backups.make": "leaves its event, on databases of its own: tests/commands/test_backup.py",
     "backups.restore": "leaves its events, on databases of its own: tests/commands/test_backup.py",
     "backups.inspect": "reads",
@@ -116,7 +125,11 @@ WITHOUT_EVENT = {
     "names.request_words": "reads",
     "names.search_words": "reads",
     "names.take_in_names": "a cache of Adobe's names",
+    "register_terms.forget": "search words",
+    "register_terms.rebuild": "search words",
+    "register_terms.write": "search words, written with the row that they are of",
     "people.choose_zone": "a person's own display setting",
+    "people.choose_keys": "a person's own setting of the keyboard",
     "register.build_after_migrate": "rows of the register that can be built again from what is on record",
     "register.may_be_amended": "reads",
     "register.rebuild": "rows of the register that can be built again from what is on record",
@@ -130,9 +143,13 @@ WITHOUT_EVENT = {
     "requests.needed_confirmations": "reads",
     "requests.save_draft": "drafts are private to their author",
     "requests.why_not": "reads",
+    "reviews.counts_of": "reads",
+    "reviews.digest_of": "reads",
     "settlement.candidates": "reads",
     "settlement.has_open_twin": "reads",
     "settlement.link_job": "runs inside the event of adopt() or send()",
+    "unusual.address_of": "reads",
+    "unusual.mail_of": "reads",
 }
 
 
@@ -814,6 +831,44 @@ def hold_a_period(world: World) -> Run:
 def release_a_hold(world: World) -> Run:
     hold = holds.place_on_person(actor=PERSON, person="operator", reason="dispute")
     return lambda: holds.release(actor=PERSON, hold=hold, reason="settled")
+
+
+@case("batches.note_count", "batch.counted:succeeded", actor=SYSTEM)
+def count_a_batch(world: World) -> Run:
+    job = world.job()
+    return lambda: batches.note_count(world.sandbox, job, records=41_200)
+
+
+@case("unusual.change", "unusual.rules:succeeded")
+def change_unusual_rules(world: World) -> Run:
+    wanted = {kind: (False, rule.values) for kind, rule in unusual_queries.rules(world.organization).items()}
+    return lambda: unusual.change(
+        actor=PERSON, organization=world.organization, wanted=wanted, to="nobody", mail="", version=1
+    )
+
+
+@case("unusual.tell", "unusual.told:succeeded", actor=SYSTEM)
+def tell_of_unusual_exports(world: World) -> Run:
+    world.settings.MAIL_READY = True
+    UnusualMail.objects.create(organization=world.organization, to="own", mail="privacy@example.com")
+    now = timezone.now()
+    Finding.objects.create(
+        organization=world.organization, sandbox=world.sandbox, kind="first", key="1", sentence="Job 1.", found_at=now
+    )
+    return lambda: unusual.tell(actor=Actor.system(), now=now + timedelta(hours=1))
+
+
+@case("reviews.open_review", "review.opened:succeeded")
+def open_a_review(world: World) -> Run:
+    day = timezone.now().astimezone(UTC).date() - timedelta(days=1)
+    return lambda: reviews.open_review(actor=PERSON, organization=world.organization, first=day, last=day)
+
+
+@case("reviews.sign", "review.signed:succeeded")
+def sign_a_review(world: World) -> Run:
+    day = timezone.now().astimezone(UTC).date() - timedelta(days=1)
+    review = reviews.open_review(actor=SECOND, organization=world.organization, first=day, last=day)
+    return lambda: reviews.sign(actor=PERSON, review=review, verdict="reviewed", note="Read")
 
 
 # -- the tests --------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ Every function runs under the lock of the sandbox's row, so two readers of one s
 """
 
 import hashlib
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -21,8 +21,11 @@ SUMMARY_EVERY = timedelta(minutes=50)
 CHUNK = 2000
 
 
-def note_read(sandbox: Sandbox, *, read_at: datetime, listed: int | None = None) -> None:
-    """A list was read well, from `read_at` on; `listed`: how many jobs it held, where it was read to its end."""
+def note_read(sandbox: Sandbox, *, read_at: datetime, listed: int | None = None, counts: bool = True) -> None:
+    """A list was read well, from `read_at` on; `listed`: how many jobs it held, where it was read to its end.
+
+    Without `counts` only the moment is noted: the same list is counted when it has come to its end.
+    """
     with transaction.atomic():
         held = mirror.hold(sandbox)
         base = watched_since(held)
@@ -37,8 +40,11 @@ def note_read(sandbox: Sandbox, *, read_at: datetime, listed: int | None = None)
         if not held.watched:
             return  # watching ended meanwhile: this reading counts nowhere
         unread = [_unread(held, gap) for gap in gaps]
-        reading = _count(held, base, read_at, listed)
+        reading, ended = _up_to(held, base, read_at)
+        _count(reading, read_at, listed, counts)
         _tell_unread(held, unread)
+        for row in ended:
+            _close(held, row)
         if listed is not None and _is_due(reading):
             _close(held, reading)
 
@@ -49,24 +55,47 @@ def _unread(held: Sandbox, gap: Missed) -> Unread:
     )
 
 
-def _count(held: Sandbox, base: datetime | None, read_at: datetime, listed: int | None) -> Reading:
-    """The open stretch, with this reading in it."""
+def _midnight(moment: datetime) -> datetime:
+    """The beginning of its day in UTC."""
+    return datetime.combine(moment.astimezone(UTC).date(), time.min, tzinfo=UTC)
+
+
+def _up_to(held: Sandbox, base: datetime | None, at: datetime) -> tuple[Reading, list[Reading]]:
+    """The open stretch that `at` belongs to, and those that are over.
+
+    No stretch reaches over midnight UTC, where periods of the statement begin and end: so each reading counts in the
+    period that it was made in.
+    """
     row = Reading.objects.filter(sandbox=held, seq=None).order_by("from_at", "pk").first()
     if row is None:
-        begin = min(base or read_at, read_at)
-        row = Reading(sandbox=held, from_at=begin, to_at=read_at)
+        begin = min(base or at, at)
+        row = Reading(sandbox=held, from_at=begin, to_at=begin)
+    edge, today = _midnight(row.from_at) + timedelta(days=1), _midnight(at)
+    if at < edge:
+        return row, []
+    row.to_at = edge
+    ended = [row]
+    if edge < today:
+        ended.append(Reading(sandbox=held, from_at=edge, to_at=today))
+    ended = [stretch for stretch in ended if stretch.from_at < stretch.to_at]
+    for stretch in ended:
+        stretch.save()
+    return Reading(sandbox=held, from_at=today, to_at=today), ended
+
+
+def _count(row: Reading, read_at: datetime, listed: int | None, counts: bool) -> None:
+    """Put this reading into the open stretch."""
     row.to_at = max(row.to_at, read_at)
-    row.reads += 1
+    row.reads += counts
     if listed is not None:
         row.sweeps += 1
         row.jobs_listed = listed
     row.save()
-    return row
 
 
 def _is_due(reading: Reading) -> bool:
-    first = not Reading.objects.filter(sandbox=reading.sandbox_id).exclude(seq=None).exists()
-    return first or reading.to_at - reading.from_at >= SUMMARY_EVERY
+    told = Reading.objects.filter(sandbox=reading.sandbox_id, sweeps__gt=0).exclude(seq=None)
+    return reading.to_at - reading.from_at >= SUMMARY_EVERY or not told.exists()
 
 
 WORDS = {
@@ -102,11 +131,7 @@ def _close(held: Sandbox, reading: Reading) -> None:
     event = record(
         actor=Actor.system(),
         action=Action.SWEEP,
-        sentence=(
-            f"read the list of {held} {reading.reads} {'time' if reading.reads == 1 else 'times'}, "
-            f"{reading.sweeps} of them to its end, {between(*span)}: {reading.jobs_listed:,} jobs listed, "
-            f"{made:,} made in this time"
-        ),
+        sentence=_summary(held, reading, made),
         subject=Subject(sandbox=held),
         details={
             **in_record(reading),
@@ -119,6 +144,18 @@ def _close(held: Sandbox, reading: Reading) -> None:
         },
     )
     Reading.objects.filter(pk=reading.pk).update(seq=event.seq, closed_at=timezone.now())
+
+
+def _summary(held: Sandbox, reading: Reading, made: int) -> str:
+    span = between(reading.from_at, reading.to_at)
+    if not reading.reads:
+        return f"did not read the list of {held} {span}; {made:,} jobs made in this time are known from later readings"
+    listed = f"{reading.jobs_listed:,} jobs listed, " if reading.sweeps else ""
+    times = "time" if reading.reads == 1 else "times"
+    return (
+        f"read the list of {held} {reading.reads} {times}, {reading.sweeps} of them to its end, {span}: "
+        f"{listed}{made:,} made in this time"
+    )
 
 
 def _tell_older(held: Sandbox) -> None:
@@ -163,11 +200,12 @@ def note_unwatched(sandbox: Sandbox, *, at: datetime) -> None:
         unread = [_unread(held, gap) for gap in missed(held, at)]
         Sandbox.objects.filter(pk=held.pk).update(failing_since_at=None, failures=0)
         Unread.objects.create(sandbox=held, from_at=at, why=Unread.Why.UNWATCHED)
-        open_ones = list(Reading.objects.filter(sandbox=held, seq=None).order_by("pk"))
-        for row in open_ones:
+        reading, ended = _up_to(held, None, at)
+        if reading.pk is not None or ended:
             # What follows the last good reading is told as not read, or is no longer than a pause between two readings.
-            row.to_at = max(row.to_at, at)
-            row.save(update_fields=["to_at"])
+            reading.to_at = max(reading.to_at, at)
+            reading.save()
+            ended.append(reading)
         _tell_unread(held, unread)
-        for row in open_ones:
+        for row in ended:
             _close(held, row)

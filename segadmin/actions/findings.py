@@ -24,9 +24,11 @@ from segadmin.models import (
     Finding,
     Job,
     Origin,
+    RegisterEntry,
     Sandbox,
     Settlement,
 )
+from segadmin.queries import unusual
 
 CHUNK = 100
 # So many jobs gone in one sweep, or all that were listed, are one finding.
@@ -206,12 +208,17 @@ def _judge_some(sandbox: Sandbox) -> tuple[int, int]:
         rules = list(Explanation.objects.filter(sandbox=held).order_by("pk"))
         there = Finding.objects.filter(job__in=jobs).exclude(kind=Finding.Kind.GONE)
         known = {(row.kind, row.key): row for row in there.order_by("pk")}
+        entries = {row.job_id: row for row in RegisterEntry.objects.filter(job__in=jobs).order_by("pk")}
+        in_force = unusual.rules(held.organization)
         new: list[New] = []
         ours: list[int] = []
         for job in jobs:
             told: Judgement = judge(job, rules)
             job.judged, job.judged_as, job.explanation = True, told.judged_as, told.explanation
             new += [New(item, told.details) for item in told.findings if (item.kind, item.key) not in known]
+            odd = unusual.look(job, entries.get(job.pk), in_force)
+            found = [New(unusual.finding_of(job, one), one.details) for one in odd]
+            new += [item for item in found if (item.finding.kind, item.finding.key) not in known]
             outside = known.get((Finding.Kind.OUTSIDE, job.job_id))
             ours += [outside.pk] if outside and job.origin == Origin.HERE else []
         Job.objects.bulk_update(jobs, ["judged", "judged_as", "explanation"])

@@ -71,27 +71,28 @@ def _changed(job: Job, what: What) -> Finding:
 
 
 def _size(job: Job) -> Finding | None:
-    """Adobe's count against the sizes that the audiences had when the export was asked for.
+    """Adobe's count, else its batch's, against the sizes that the audiences had when the export was asked for.
 
     Several audiences may overlap: together they are at most their sum and at least the largest. A filter can only make
     it fewer, so then only "too many" is told.
     """
     wish = job.export_request
-    if wish is None or job.state != State.SUCCEEDED or job.profiles is None:
+    if wish is None or job.state != State.SUCCEEDED or job.counted is None:
         return None
     audiences = wish.names.get("audiences") if isinstance(wish.names, dict) else None
     sizes = [item.get("profiles") for item in audiences or [] if isinstance(item, dict)]
     known = [size for size in sizes if isinstance(size, int) and not isinstance(size, bool)]
     if not known or len(known) < len(sizes):
         return None
-    most, least, count = sum(known), max(known), job.profiles
+    most, least, count = sum(known), max(known), job.counted
     too_many = count > TIMES * most and count - most > APART
     too_few = count * TIMES < least and least - count > APART and not _is_narrowed(job)
     if not (too_many or too_few):
         return None
     about = _("about %s") % f"{most:,}" if len(known) == 1 else _("at most %s") % f"{most:,}"
-    sentence = _("Job %(job)s exported %(count)s profiles by Adobe's count; %(about)s were expected.") % {
+    sentence = _("Job %(job)s exported %(count)s profiles by %(source)s; %(about)s were expected.") % {
         "job": job.job_id,
+        "source": _("Adobe's count") if job.profiles is not None else _("the count of its batch"),
         "count": f"{count:,}",
         "about": about,
     }

@@ -19,6 +19,7 @@ from segadmin.actions import register
 from segadmin.actions.storable import storable
 from segadmin.audit import Actor, Subject, record
 from segadmin.audit.chain import canonical
+from segadmin.audit.verifier import snapshot_digest
 from segadmin.models import (
     Action,
     Attempt,
@@ -48,6 +49,8 @@ STATES = {
 CANCEL_LIMIT = timedelta(hours=1)
 UNDER_WAY = ("asked", "acknowledged", "unknown")
 CLOCK_SKEW = timedelta(minutes=10)
+# Batches of jobs that ended longer ago are not asked for: a first connection may bring years of them.
+BATCHES_FOR = timedelta(days=30)
 
 
 class LeaseLost(Exception):
@@ -186,6 +189,7 @@ def _add(
                 **values,
             )
         )
+        rows[-1].batch_due_at = _batch_due_at(rows[-1], first_seen_at)
     cached.index(sandbox, rows)
     Job.objects.bulk_create(rows)
     JobChange.objects.bulk_create(
@@ -216,6 +220,7 @@ def _refresh(sandbox: Sandbox, row: Job, seen: aep.ExportJob, read_at: datetime,
         row.cancel_result = "late"  # its time is over, or it would be shown as cancelling
     if state in State.final() and row.ended_at is None:
         row.ended_at = read_at
+    row.batch_due_at = _batch_due_at(row, timezone.now())
     cached.index(sandbox, [row])
     row.save()
     if before != state or came_back:
@@ -224,6 +229,14 @@ def _refresh(sandbox: Sandbox, row: Job, seen: aep.ExportJob, read_at: datetime,
         taken.returned.append(row)
     row._came_from = before  # type: ignore[attr-defined]
     taken.changed.append(row)
+
+
+def _batch_due_at(row: Job, now: datetime) -> datetime | None:
+    """When to read how many records its batches hold: only where Adobe's job has no count."""
+    has_count = row.profiles is not None or row.batch_records is not None
+    if has_count or row.state != State.SUCCEEDED or not row.batch_ids:
+        return None
+    return now if (row.ended_at or row.sort_at) > now - BATCHES_FOR else None
 
 
 def _title(row: Job) -> str:
@@ -249,7 +262,8 @@ def _event(sandbox: Sandbox, row: Job, action: Action, sentence: str, **details:
             job_id=row.job_id,
             request_uuid=row.export_request.uuid if row.export_request else None,
         ),
-        details={"status": row.status, "state": row.state, **details},
+        # The digest lets an evidence pack show that the job in it is the one that Adobe told then.
+        details={"status": row.status, "state": row.state, "snapshot": snapshot_digest(row.raw), **details},
     )
 
 

@@ -33,6 +33,11 @@ def choose_zone(user: User, *, zone: str) -> None:
     User.objects.filter(pk=user.pk).update(zone=zone)
 
 
+def choose_keys(user: User, *, single: bool) -> None:
+    """Whether single keys do something for this person; leaves no event."""
+    User.objects.filter(pk=user.pk).update(single_keys=single)
+
+
 @sensitive_variables("password")
 def add(*, actor: Actor, username: str, password: str, grants: Collection[Grant], reason: str = "") -> User:
     """Make an account with its first roles."""

@@ -20,7 +20,7 @@ from segadmin.models import (
     RegisterEntry,
     RequestState,
 )
-from segadmin.queries import personal_data
+from segadmin.queries import personal_data, terms
 
 # What of a row may be corrected later.
 AMENDABLE = ("recipient", "ticket", "purpose", "legal_basis")
@@ -175,7 +175,7 @@ def data_left(outcome: ExportOutcome, job: Job | None) -> DataLeft:
     """Whether data left the profile store. "No" only where Adobe's own words carry it."""
     match outcome:
         case ExportOutcome.SUCCEEDED:
-            return DataLeft.NO if job is not None and job.profiles == 0 else DataLeft.YES
+            return DataLeft.NO if job is not None and job.counted == 0 else DataLeft.YES
         case ExportOutcome.FAILED | ExportOutcome.CANCELLED:
             began = job is not None and (job.batch_ids or _has_export_metrics(job))
             return DataLeft.POSSIBLY if began else DataLeft.NO
@@ -194,9 +194,14 @@ def _has_export_metrics(job: Job) -> bool:
 
 
 def profiles_of(source: Source, left: DataLeft) -> tuple[int | None, ProfileSource]:
-    """Adobe's count, else the sizes that the audiences had (at most so many), else not reported; never 0 for unknown."""
+    """Adobe's count, else the records of its batches, else the sizes that the audiences had (at most so many).
+
+    Else not reported; never 0 for unknown.
+    """
     if source.job is not None and source.job.profiles is not None:
         return source.job.profiles, ProfileSource.ADOBE
+    if source.job is not None and source.job.batch_records is not None:
+        return source.job.batch_records, ProfileSource.BATCH
     asked = source.asked
     listed = [_map(item) for item in asked.names.get("audiences", [])] if asked is not None else []
     sizes = [item.get("profiles") for item in listed]
@@ -303,6 +308,7 @@ def _contents(source: Source, what: What, used: personal_data.Map, known: Known)
         "pii_possible": list(found.possible),
         "pii_map_version": found.version,
         "pii_words": found.words,
+        "pii_mask": terms.mask_of(found.words),
         "field_words": _between_bars(paths_named),
         "audience_words": _between_bars(labels),
     }

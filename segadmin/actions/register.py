@@ -8,6 +8,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from segadmin.actions import register_terms
 from segadmin.actions.projection import AMENDABLE, PRIVATE, Known, Source, details_of, values_of, what_of
 from segadmin.actions.refusals import NotDone
 from segadmin.actions.storable import storable
@@ -82,6 +83,7 @@ class _Before:
             other.job_id = other.export_request_id = None
             other.outcome = ExportOutcome.MERGED
             other.save(update_fields=["job", "export_request", "outcome"])
+            register_terms.forget(other)
         else:
             other.delete()
         self.by_job[job.pk] = ours
@@ -133,7 +135,7 @@ def _write(sources: Sequence[Source]) -> None:
     rows = Sandbox.objects.filter(pk__in=places).order_by("pk").values_list("pk", "organization_id")
     organizations = dict(rows)
     maps, known = InForce(organizations.values()), _known(sources)
-    fresh = []
+    fresh, touched = [], []
     for source in sources:
         values = values_of(source, organizations[source.sandbox_id], maps, known)
         row = source.before
@@ -146,7 +148,10 @@ def _write(sources: Sequence[Source]) -> None:
                 setattr(row, name, values[name])
             row.version += 1
             row.save(update_fields=[*changed, "version"])
-    RegisterEntry.objects.bulk_create(fresh, batch_size=100)
+        if register_terms.TOUCHED & set(changed):
+            touched.append(row)
+    made = RegisterEntry.objects.bulk_create(fresh, batch_size=100)
+    register_terms.write([*made, *touched])
 
 
 def _known(sources: Sequence[Source]) -> Known:

@@ -232,9 +232,13 @@ class Emulator:
         self._book.save(plan)
 
     def change_job(self, slug: str, sandbox: str, job_id: str, **parts: object) -> None:
-        """Change parts of what was asked for ("fields", "filter" …), or with `profiles` the count it will report."""
+        """Change parts of what was asked for ("fields", "filter" …), or with `profiles` the count it will report.
+
+        `quirks` names response shapes of other ages, as in a plan.
+        """
         plan = self._plan(slug, sandbox, job_id)
-        profiles = parts.pop("profiles", None)
+        profiles, quirks = parts.pop("profiles", None), parts.pop("quirks", None)
+        plan.quirks = [str(item) for item in quirks] if isinstance(quirks, list) else plan.quirks
         plan.request = {**plan.request, **parts}
         plan.profiles = profiles if isinstance(profiles, int) else plan.profiles
         self._book.save(plan)

@@ -27,7 +27,7 @@ def _note(label: Any, hint: Any, *, required: bool = True) -> forms.CharField:
     )
 
 
-def _day(label: Any, **more: Any) -> forms.DateField:
+def day_field(label: Any, **more: Any) -> forms.DateField:
     return forms.DateField(
         label=label,
         input_formats=[DAY_FORMAT],
@@ -67,7 +67,7 @@ class ExplanationForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["valid_until"] = _day(
+        self.fields["valid_until"] = day_field(
             _("Last day"), help_text=_("At most 12 months ahead, in UTC. Later jobs are findings again.")
         )
 
@@ -113,8 +113,8 @@ class PeriodForm(_ScopeForm):
 
     def __init__(self, data: QueryDict, *, organizations: Sequence[Organization]) -> None:
         super().__init__(data, organizations=organizations)
-        self.fields["from"] = _day(_("First day"), required=False)
-        self.fields["to"] = _day(_("Last day"), required=False)
+        self.fields["from"] = day_field(_("First day"), required=False)
+        self.fields["to"] = day_field(_("Last day"), required=False)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data

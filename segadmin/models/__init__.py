@@ -24,9 +24,13 @@ from segadmin.models.register import (
     PersonalDataMap,
     ProfileSource,
     RegisterEntry,
+    RegisterTerm,
+    RegisterValue,
 )
 from segadmin.models.requests import ExportRequest, RequestState
 from segadmin.models.retention import Hold, Installation, SavedView
+from segadmin.models.reviews import Review, SignOff
+from segadmin.models.unusual import UnusualMail, UnusualRule
 
 __all__ = [
     "Action",
@@ -61,15 +65,21 @@ __all__ = [
     "ProfileSource",
     "Reading",
     "RegisterEntry",
+    "RegisterTerm",
+    "RegisterValue",
     "RequestState",
+    "Review",
     "Role",
     "Sandbox",
     "SavedView",
     "Settlement",
+    "SignOff",
     "SigningKey",
     "State",
     "TokenCache",
     "Unread",
+    "UnusualMail",
+    "UnusualRule",
     "User",
     "Verification",
 ]

@@ -65,6 +65,11 @@ class Action(models.TextChoices):
     RESTORE = "backup.restored", _("restore a backup")
     SETTINGS_CHANGED = "settings.changed", _("change settings")
     VIEW_SAVED = "view.saved", _("save a view")
+    REVIEW_OPENED = "review.opened", _("open a review")
+    REVIEW_SIGNED = "review.signed", _("sign a review")
+    UNUSUAL_RULES = "unusual.rules", _("change rules for unusual exports")
+    UNUSUAL_TOLD = "unusual.told", _("tell of unusual exports by mail")
+    BATCH_COUNTED = "batch.counted", _("count a batch")
 
 
 class Outcome(models.TextChoices):

@@ -10,9 +10,9 @@ from segadmin.models.organizations import Organization, Sandbox
 class Reading(models.Model):
     """A stretch of time in which one sandbox was watched, closed about hourly by a sweep summary in the record (`seq`).
 
-    The stretches of a sandbox follow each other without a gap while it is watched; times in it that could not be read are
-    rows of their own (`Unread`). `reads` counts lists read well, `sweeps` those of them read to their end, `jobs_listed`
-    is what the last of these held. A list that broke off counts nowhere.
+    The stretches of a sandbox follow each other without a gap while it is watched, and none reaches over midnight UTC;
+    times in it that could not be read are rows of their own (`Unread`). `reads` counts lists read well, `sweeps` those
+    of them read to their end, `jobs_listed` is what the last of these held. A list that broke off counts nowhere.
     """
 
     sandbox = models.ForeignKey(Sandbox, models.PROTECT, related_name="readings")
@@ -90,6 +90,11 @@ class Finding(models.Model):
         SIZE = "size", _("size far from the estimate")
         GONE = "gone", _("a job is gone")
         RESET = "reset", _("many jobs are gone at once")
+        # Unusual exports, each by a rule of the org.
+        MANY = "many", _("unusually many profiles")
+        HOUR = "hour", _("outside working hours")
+        NEW_DATA = "new_data", _("kind of personal data new to its place")
+        FIRST = "first", _("first of its kind by this person")
 
     class State(models.TextChoices):
         OPEN = "open", _("open")

@@ -49,6 +49,9 @@ class Job(models.Model):
     audience_ids = models.JSONField(default=list)
     batch_ids = models.JSONField(default=list)
     profiles = models.BigIntegerField(null=True)
+    # Records of its batches by Adobe's catalog, read where Adobe's job has no count; and when to look for them next.
+    batch_records = models.BigIntegerField(null=True)
+    batch_due_at = models.DateTimeField(null=True)
     remarks = models.PositiveIntegerField(default=0)
     adobe_request_id = models.CharField(max_length=200, blank=True)
     fingerprint = models.CharField(max_length=64, blank=True)
@@ -94,6 +97,9 @@ class Job(models.Model):
             models.Index(fields=["job_id"], name="job_by_id"),
             models.Index(fields=["sandbox", "ended_at"], name="job_ended"),
             models.Index(fields=["sandbox"], name="job_unjudged", condition=models.Q(judged=False)),
+            models.Index(
+                fields=["sandbox", "batch_due_at"], name="job_batch_due", condition=models.Q(batch_due_at__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -102,6 +108,11 @@ class Job(models.Model):
     @property
     def is_final(self) -> bool:
         return self.state in State.final()
+
+    @property
+    def counted(self) -> int | None:
+        """Adobe's own count of profiles, else the records of its batches; None where neither is known."""
+        return self.profiles if self.profiles is not None else self.batch_records
 
     @property
     def is_empty(self) -> bool:

@@ -72,7 +72,10 @@ class Sandbox(models.Model):
     last_read_at = models.DateTimeField(null=True, blank=True)
     last_sweep_at = models.DateTimeField(null=True, blank=True)
     sweep_count = models.PositiveIntegerField(default=0)
+    # Jobs that the last sweep did not show and that were not looked up yet.
+    absent_jobs = models.PositiveIntegerField(default=0)
     names_read_at = models.DateTimeField(null=True, blank=True)
+    batches_due_at = models.DateTimeField(null=True, blank=True)
     failures = models.PositiveIntegerField(default=0)
     failing_since_at = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(blank=True)

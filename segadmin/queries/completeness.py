@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -71,6 +71,8 @@ class Period:
         return self.from_at, self.to_at
 
     def __str__(self) -> str:
+        if self.first == self.last:
+            return _("%(day)s, UTC") % {"day": date_format(self.first, "j F Y")}
         same_year = self.first.year == self.last.year
         first = date_format(self.first, "j F" if same_year else "j F Y")
         return _("%(first)s to %(last)s, UTC") % {"first": first, "last": date_format(self.last, "j F Y")}
@@ -149,7 +151,10 @@ class ByRule:
 
 @dataclass
 class Jobs:
-    """Jobs made in the time, by what is known of them. They add up to `total`; `gone` and `aged` are some of them."""
+    """Jobs made in the time, by what is known of them. They add up to `total`; the last three are some of them.
+
+    `unsure`: not in the last whole list, and not looked up one by one yet.
+    """
 
     total: int = 0
     here: int = 0
@@ -161,6 +166,7 @@ class Jobs:
     closed: int = 0
     gone: int = 0
     aged: int = 0
+    unsure: int = 0
 
 
 @dataclass
@@ -175,6 +181,8 @@ class Statement:
     connected_within: list[Sandbox] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     jobs: Jobs = field(default_factory=Jobs)
+    # Jobs made in this time where it was not watched, known from readings at other times; not among `jobs`.
+    later: int = 0
     readings: Summaries = field(default_factory=Summaries)
 
     @property
@@ -245,7 +253,8 @@ def statement(organizations: Sequence[Organization], period: Period, *, brief: b
     watched = {row.pk for row in found.watched}
     found.unwatched = [row for row in known if row.pk not in watched]
     found.gaps.sort(key=lambda gap: (gap.from_at, gap.sandbox.pk))
-    found.jobs = Jobs() if brief else _jobs(found)
+    if not brief:
+        found.jobs, found.later = _jobs(found), _made_in(found, found.unwatched).count()
     return found
 
 
@@ -313,13 +322,24 @@ def _jobs(found: Statement) -> Jobs:
         closed=closed,
         gone=made.exclude(missing_since_at=None).count(),
         aged=made.filter(missing_since_at=None).exclude(aged_out_at=None).count(),
+        unsure=_unsure(found, made),
     )
+
+
+def _unsure(found: Statement, made: QuerySet[Job]) -> int:
+    places = [row.pk for row in found.watched if row.absent_jobs]
+    listed = made.filter(sandbox__in=places, missing_since_at=None, aged_out_at=None)
+    return listed.filter(last_seen_at__lt=F("sandbox__last_sweep_at")).count() if places else 0
 
 
 def jobs_made(found: Statement) -> QuerySet[Job]:
     """The jobs that the statement counts."""
+    return _made_in(found, found.watched)
+
+
+def _made_in(found: Statement, sandboxes: Sequence[Sandbox]) -> QuerySet[Job]:
     return Job.objects.filter(
-        sandbox__in=[row.pk for row in found.watched],
+        sandbox__in=[row.pk for row in sandboxes],
         sort_at__gte=found.period.from_at,
         sort_at__lt=found.period.to_at,
     )
@@ -340,7 +360,7 @@ class Line:
     @property
     def read(self) -> list[Sandbox]:
         """Sandboxes that were read at all in this time."""
-        return [row for row in self.statement.watched if self.statement.readings.spans.get(row.pk)]
+        return [row for row in self.statement.watched if row.pk in self.statement.readings.read]
 
     @property
     def unread(self) -> list[Sandbox]:

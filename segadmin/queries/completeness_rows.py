@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -27,6 +27,7 @@ TITLES: dict[str, Promise] = {
     "matching": _("Being matched with a lost answer"),
     "older": _("Older than the connection"),
     "gone": _("No longer listed by Adobe"),
+    "unsure": _("Not in the last whole list, not looked up yet"),
     "aged": _("Older than what Adobe’s list still shows"),
     "sweeps": _("Readings of the lists"),
     "unread": _("Times not read"),
@@ -107,6 +108,9 @@ def _condition(what: str, rule: int | None) -> Q:
         return _OUTSIDE & ~Q(pk__in=done.values("job"))
     if what == "gone":
         return ~Q(missing_since_at=None)
+    if what == "unsure":
+        unseen = Q(sandbox__absent_jobs__gt=0, last_seen_at__lt=F("sandbox__last_sweep_at"))
+        return unseen & Q(missing_since_at=None, aged_out_at=None)
     if what == "aged":
         return Q(missing_since_at=None) & ~Q(aged_out_at=None)
     return Q(origin=Origin(what)) if what in Origin else Q()

@@ -29,6 +29,16 @@ WHY: dict[str, Promise] = {
     Finding.Kind.GONE: _(
         "It was listed before. Deleting a job at Adobe removes it from the list; the data that it wrote stays."
     ),
+    Finding.Kind.MANY: _(
+        "Usual is the middle of the last 20 counts of this person, or of these audiences. Rules of the organization say "
+        "how far is far."
+    ),
+    Finding.Kind.HOUR: _("The organization’s rules name its working hours. Who works at other times may have reasons."),
+    Finding.Kind.NEW_DATA: _(
+        "Compared with every earlier export of the organization in the last 400 days that went to the same dataset, or "
+        "to the recipient of the same name."
+    ),
+    Finding.Kind.FIRST: _("Compared with this person’s earlier exports in the organization in the last 400 days."),
     Finding.Kind.RESET: _(
         "Five or more jobs, or all of a sandbox, vanished between two readings. A reset sandbox loses its jobs and data."
     ),

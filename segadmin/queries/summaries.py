@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db.models import Q
+
 from segadmin.models import Action, EventContent, Job, Reading, Sandbox
-from segadmin.queries.intervals import Span
+from segadmin.queries.intervals import Span, merged
 
 CHUNK = 500
 
@@ -15,18 +17,25 @@ CHUNK = 500
 class Summaries:
     """Sums over the stretches that end in a time.
 
-    `spans`: sandbox pk -> its stretches. `recorded` are in the record and fit it, `differing` are there and say
-    otherwise (or are no summaries), `expired` stand there by digest only, `open` are not in the record yet.
+    `spans`: sandbox pk -> its stretches; `read`: those in which the list was read at all. `crossing` reach over an edge of
+    the time, and are counted whole where they end (only those from before stretches ended at midnight do). `recorded`
+    are in the record and fit it, `differing` are there and say otherwise (or are no summaries), `expired` stand there by
+    digest only, `open` are not in the record yet.
     """
 
     reads: int = 0
     sweeps: int = 0
     spans: dict[int, list[Span]] = field(default_factory=dict)
+    read: set[int] = field(default_factory=set)
+    # Sandbox pk -> readings, and those to the end.
+    counts: dict[int, tuple[int, int]] = field(default_factory=dict)
+    crossing: int = 0
     recorded: int = 0
     differing: int = 0
     expired: int = 0
     open: int = 0
-    # Sandbox pk -> jobs made in its recorded stretches, by the record.
+    # Sandbox pk -> its recorded stretches, and the jobs made in them by the record.
+    told: dict[int, list[Span]] = field(default_factory=dict)
     made: dict[int, int] = field(default_factory=dict)
     missing_jobs: int = 0
 
@@ -67,9 +76,14 @@ def _details(text: str) -> dict[str, Any]:
 
 def _add(found: Summaries, row: Reading, span: Span) -> None:
     found.spans.setdefault(row.sandbox_id, []).append((row.from_at, row.to_at))
+    if row.reads:
+        found.read.add(row.sandbox_id)
+        found.crossing += row.from_at < span[0] or (row.to_at > span[1] and row.seq is not None)
     if row.to_at <= span[1] or row.seq is None:
         found.reads += row.reads
         found.sweeps += row.sweeps
+        reads, sweeps = found.counts.get(row.sandbox_id, (0, 0))
+        found.counts[row.sandbox_id] = (reads + row.reads, sweeps + row.sweeps)
 
 
 def _compare(found: Summaries, row: Reading, told: dict[int, dict[str, Any]]) -> None:
@@ -79,6 +93,7 @@ def _compare(found: Summaries, row: Reading, told: dict[int, dict[str, Any]]) ->
         found.expired += 1
     elif all(told[row.seq].get(name) == value for name, value in in_record(row).items()):
         found.recorded += 1
+        found.told.setdefault(row.sandbox_id, []).append((row.from_at, row.to_at))
         found.made[row.sandbox_id] = found.made.get(row.sandbox_id, 0) + int(told[row.seq].get("jobs_made") or 0)
     else:
         found.differing += 1
@@ -98,7 +113,8 @@ def in_record(row: Reading) -> dict[str, Any]:
 def _count_missing(found: Summaries) -> None:
     """Jobs are never deleted here: fewer rows than the record counted means that somebody deleted some."""
     for sandbox, made in found.made.items():
-        spans = found.spans[sandbox]
-        first, last = min(span[0] for span in spans), max(span[1] for span in spans)
-        there = Job.objects.filter(sandbox=sandbox, sort_at__gte=first, sort_at__lt=last).count()
+        within = Q(pk__in=())
+        for first, last in merged(found.told[sandbox]):
+            within |= Q(sort_at__gte=first, sort_at__lt=last)
+        there = Job.objects.filter(within, sandbox=sandbox).count()
         found.missing_jobs += max(0, made - there)

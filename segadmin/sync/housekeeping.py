@@ -1,4 +1,4 @@
-"""What the mirror does besides reading Adobe: checkpoints, their way to the witness, the daily check of the record.
+"""What the mirror does besides reading Adobe: checkpoints, their way to the witness, the daily check, mail of findings.
 
 One worker for all of it, so that it holds up no org. Any number of processes may run this: every task claims its work.
 """
@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from django.db import close_old_connections, connection
 
-from segadmin.actions import proof, retention
+from segadmin.actions import proof, retention, unusual
 from segadmin.audit import Actor
 
 log = logging.getLogger("segadmin.sync")
@@ -29,7 +29,13 @@ def tend_retention(stop: threading.Event) -> None:
         retention.expire_daily(actor=Actor.system())
 
 
-TASKS: list[Task] = [tend_proof, tend_retention]
+def tend_unusual(stop: threading.Event) -> None:
+    """Mail of unusual exports."""
+    if not stop.is_set():
+        unusual.tell(actor=Actor.system())
+
+
+TASKS: list[Task] = [tend_proof, tend_retention, tend_unusual]
 
 
 class Housekeeping:

@@ -55,7 +55,7 @@ class Pass:
     def __init__(self, sandbox: Sandbox, lease: str, stop: threading.Event | None = None) -> None:
         self.sandbox, self.lease, self._stop = sandbox, lease, stop
         self.seen: set[str] = set()
-        self.began_at = timezone.now()
+        self.began_at = self._newest_at = timezone.now()
 
     def renew(self) -> None:
         """Before each step: go on only while nobody asked to stop and the lease is ours."""
@@ -103,12 +103,28 @@ class Pass:
             listed = self._sweep(reader)
         else:
             self._newest(reader)
+            if self.sandbox.absent_jobs and self.sandbox.last_sweep_at:
+                self._look_up_absent(reader, self.sandbox.last_sweep_at)
         self._look_up_the_others(reader)
         completeness.note_read(self.sandbox, read_at=self.began_at, listed=listed)
         connect.note_success(self.sandbox.organization, "segadmin sync")
         settlement.settle_all(self.sandbox, read_at=self.began_at)
         findings.look(self.sandbox)
         return self._next_due()
+
+    def _keep_up(self, reader: aep.ExportJobsReader) -> None:
+        """A pass that takes long reads the newest page as often as it would be read between passes.
+
+        So a sweep of many pages, or many look-ups, is no time in which new jobs could come and go unseen.
+        """
+        read_at = timezone.now()
+        if read_at - self._newest_at < timedelta(seconds=6 * settings.SYNC_SECONDS):
+            return
+        if self._newest_at == self.began_at:
+            completeness.note_read(self.sandbox, read_at=self.began_at, counts=False)
+        self._newest_at = read_at
+        self._newest(reader)
+        completeness.note_read(self.sandbox, read_at=read_at)
 
     def _sweep_is_due(self) -> bool:
         last = self.sandbox.last_sweep_at
@@ -151,6 +167,7 @@ class Pass:
         """Every page; returns how many jobs they held. What they did not show is looked up by id before it is missing."""
         reach: datetime | None = None
         for page, _taken in self._pages(reader):
+            self._keep_up(reader)
             created = [job.created_at for job in page.jobs if job.created_at]
             reach = min([*created, *([reach] if reach else [])], default=reach)
         listed = len(self.seen)
@@ -158,11 +175,17 @@ class Pass:
         if reach:
             old = min(reach, self.began_at - MAY_AGE_OUT_AFTER)
             mirror.mark_aged_out(self.sandbox, reach=old, swept_at=self.began_at)
-        absent = Job.objects.filter(
-            sandbox=self.sandbox, last_seen_at__lt=self.began_at, missing_since_at=None, aged_out_at=None
-        )
-        self._look_up(reader, absent.order_by("-sort_at", "-pk")[:LOOKUPS_A_PASS])
+        self._look_up_absent(reader, self.began_at)
         return listed
+
+    def _look_up_absent(self, reader: aep.ExportJobsReader, swept_at: datetime) -> None:
+        """Jobs that the last sweep did not show. What is too many for this pass is left for the next ones."""
+        absent = Job.objects.filter(
+            sandbox=self.sandbox, last_seen_at__lt=swept_at, missing_since_at=None, aged_out_at=None
+        )
+        waiting = absent.filter(Q(next_look_at=None) | Q(next_look_at__lte=timezone.now()) | Q(state__in=State.final()))
+        self._look_up(reader, waiting.order_by(F("next_look_at").asc(nulls_first=True), "-sort_at")[:LOOKUPS_A_PASS])
+        Sandbox.objects.filter(pk=self.sandbox.pk).update(absent_jobs=absent.count())
 
     def _look_up_the_others(self, reader: aep.ExportJobsReader) -> None:
         """Jobs still going that the pages did not show, each at its own pace."""
@@ -178,6 +201,7 @@ class Pass:
         """A fault at one id ends the look-ups of this pass, and not the pass: the list was read well."""
         for job in rows:
             self.renew()
+            self._keep_up(reader)
             try:
                 self._look_at(reader, job)
             except (aep.AuthFailed, aep.RateLimited):
@@ -205,7 +229,8 @@ class Pass:
             .exclude(state__in=State.final())
         )
         looking = self.sandbox.attempts.filter(settlement__in=settlement.WAITING)
-        busy = going.exists() or looking.exists()
+        absent = Sandbox.objects.filter(pk=self.sandbox.pk, absent_jobs__gt=0)
+        busy = going.exists() or looking.exists() or absent.exists()
         return timezone.now() + timedelta(seconds=settings.SYNC_SECONDS * (1 if busy else 6))
 
 

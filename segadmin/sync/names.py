@@ -17,6 +17,7 @@ from segadmin.actions import names, organizations
 from segadmin.actions.refusals import NotDone
 from segadmin.audit import Actor
 from segadmin.models import Name, Organization, Sandbox
+from segadmin.sync import batches
 
 log = logging.getLogger("segadmin.sync")
 
@@ -26,26 +27,27 @@ SANDBOXES_EVERY = timedelta(hours=6)
 
 
 def tend(organization: Organization, *, force: bool = False, stop: threading.Event | None = None) -> None:
-    """Read what is due of one org: the list of its sandboxes, and the names of each watched one."""
+    """Read what is due of one org: the list of its sandboxes, and names and counts of batches of each watched one."""
     try:
         _find_sandboxes(organization)
         for sandbox in organization.sandboxes.filter(watched=True).select_related("organization").order_by("pk"):
             if not (stop and stop.is_set()) and _claim(sandbox, force=force):
                 _read_all(sandbox, stop)
+            batches.tend(sandbox, stop)
     finally:
         if not connection.in_atomic_block:
             connection.close()
 
 
 def due(now: datetime) -> list[Organization]:
-    """Orgs with names or sandboxes to read."""
+    """Orgs with names, sandboxes or counts of batches to read."""
     last = now - NAMES_EVERY
     stale = Q(sandboxes__names_read_at=None) | Q(sandboxes__names_read_at__lte=last)
     unlisted = Q(sandboxes_due_at=None) | Q(sandboxes_due_at__lte=now)
     return list(
         Organization.objects.filter(retired_at=None)
         .filter(Q(not_before_at=None) | Q(not_before_at__lte=now))
-        .filter(Q(stale, sandboxes__watched=True) | unlisted)
+        .filter(Q(stale, sandboxes__watched=True) | unlisted | Q(batches.due(now)))
         .order_by("pk")
         .distinct()
     )

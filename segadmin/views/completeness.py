@@ -2,15 +2,20 @@
 
 from datetime import UTC
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from segadmin import access
+from segadmin.actions.files import Order
 from segadmin.forms.findings import PeriodForm
+from segadmin.models import FileReceipt
 from segadmin.queries import completeness
 from segadmin.queries import completeness_rows as behind
+from segadmin.queries import completeness_sandboxes as places
+from segadmin.queries.unread import patience
+from segadmin.views.files import chosen_of, faults, streamed
 
 
 def _form(request: HttpRequest) -> PeriodForm:
@@ -48,9 +53,37 @@ def page(request: HttpRequest) -> HttpResponse:
         "form": form,
         "told": told,
         "query": _query(request, told.period) if told else "",
+        "sandboxes": _table(told) if told else [],
+        "patience": patience(),
         "offered": [(word, _query(request, period)) for word, period in completeness.offered(today)],
     }
     return render(request, "completeness/page.html", context)
+
+
+def _table(told: completeness.Statement) -> list[places.Row]:
+    """Sandbox by sandbox, with a line for all where there are several."""
+    found = places.rows(told)
+    return [*found, places.summed(found)] if len(found) > 1 else found
+
+
+@require_safe
+def file(request: HttpRequest) -> HttpResponseBase:
+    """The page's table and times as CSV, with a receipt."""
+    access.anywhere(request, needs=access.MAY_READ_RECORD)
+    form = _form(request)
+    told = _statement(form)
+    if told is None:
+        return faults(request, form)
+    order = Order(
+        what="completeness",
+        kind=FileReceipt.Kind.CSV,
+        organizations=form.chosen,
+        whole=False,
+        chosen=chosen_of(request.GET),
+        from_at=told.period.from_at,
+        to_at=told.period.to_at,
+    )
+    return streamed(request, order, lambda _cut_off: places.csv(told))
 
 
 @require_safe

@@ -61,6 +61,7 @@ def page(request: HttpRequest, slug: str) -> HttpResponse:
         "host": queries.host_of(organization.api_url),
         "may_administer": bool(access.roles_in(user, organization) & MAY_ADMINISTER) and not organization.retired_at,
         "may_see_people": bool(access.roles_in(user, organization) & access.MAY_SEE_PEOPLE),
+        "may_see_findings": bool(access.roles_in(user, organization) & access.MAY_SEE_FINDINGS),
     }
     return render(request, "organizations/page.html", context)
 

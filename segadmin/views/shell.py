@@ -3,11 +3,11 @@
 import zoneinfo
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from segadmin import access
 from segadmin.actions import people
@@ -21,8 +21,11 @@ def home(request: HttpRequest) -> HttpResponse:
 def back_to(request: HttpRequest, default: str = "jobs") -> HttpResponse:
     """To the page that the form names in `next`, if it is ours."""
     target = request.POST.get("next", "")
-    if url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()}, require_https=request.is_secure()):
-        return redirect(target)
+    # An address of ours as a path, and no name of a view: `redirect` would take it for one.
+    if target.startswith("/") and url_has_allowed_host_and_scheme(
+        target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    ):
+        return HttpResponseRedirect(target)
     return redirect(default)
 
 
@@ -34,6 +37,16 @@ def set_zone(request: HttpRequest) -> HttpResponse:
     else:
         messages.error(request, _("This time zone is not known here. Choose one from the menu."))
     return back_to(request)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def keys(request: HttpRequest) -> HttpResponse:
+    """What the keyboard does here, and the switch for single keys."""
+    user = access.current(request)
+    if request.method == "POST":
+        people.choose_keys(user, single=request.POST.get("single") == "on")
+        return redirect("keys")
+    return render(request, "keys.html")
 
 
 @require_POST

@@ -220,6 +220,161 @@ def test_a_sandbox_not_watched_for_the_whole_time_is_not_among_the_watched(
     assert {row.name for row in statement.unwatched} >= {"prod", "stage"}
 
 
+# -- midnight ----------------------------------------------------------------------------------------------------------
+
+
+def day_of(org: Organization, days: int = 0) -> Statement:
+    return told(org, START + timedelta(days=days), START + timedelta(days=days))
+
+
+def test_no_stretch_reaches_over_midnight_so_readings_count_in_their_own_day(
+    emulator: Emulator, org: Organization, prod: Sandbox, clock: time_machine.Traveller
+) -> None:
+    for minute in (0, 13 * 60 + 56, 13 * 60 + 58):  # the last at 23:58
+        at(clock, minute)
+        sync.once()
+    emulator.add_job("acme", "prod", body_for(emulator))
+    for minute in (14 * 60 + 1, 14 * 60 + 3, 14 * 60 + 5):
+        at(clock, minute)
+        sync.once()
+    midnight = datetime(2026, 5, 10, tzinfo=UTC)
+    edges = [(row.from_at, row.to_at, row.reads) for row in Reading.objects.filter(sandbox=prod).order_by("from_at")]
+    assert not [span for span in edges if span[0] < midnight < span[1]]
+    assert (day_of(org).readings.reads, day_of(org, 1).readings.reads) == (3, 3)
+    assert (day_of(org).jobs.total, day_of(org, 1).jobs.total) == (1, 0)  # made at 23:58, seen at 00:01
+    assert day_of(org).readings.crossing == day_of(org, 1).readings.crossing == 0
+    assert sum(item["jobs_made"] for item in details(Action.SWEEP)) == 1
+    assert told(org, START, START + timedelta(days=1)).missing_rows == 0
+
+
+def test_a_stop_over_several_days_leaves_no_day_with_readings_that_were_none(
+    emulator: Emulator, org: Organization, prod: Sandbox, clock: time_machine.Traveller
+) -> None:
+    sync.once()
+    at(clock, 3 * 24 * 60)
+    sync.once()
+    assert [day_of(org, day).readings.reads for day in range(4)] == [1, 0, 0, 1]
+    assert day_of(org, 1).readings.sweeps == 0
+    [gap] = day_of(org, 2).by_us
+    assert gap.length == timedelta(days=1)
+    assert "did not read the list" in EventContent.objects.filter(action=Action.SWEEP).order_by("event_id")[2].sentence
+    assert told(org, START, START + timedelta(days=3)).untold == []
+
+
+def test_the_line_is_not_taken_in_by_a_stretch_without_readings(
+    org: Organization, prod: Sandbox, clock: time_machine.Traveller
+) -> None:
+    sync.once()
+    Reading.objects.update(reads=0, sweeps=0)
+    assert [row.name for row in completeness.line([org]).unread] == ["prod"]
+
+
+def test_watching_that_ends_after_midnight_is_cut_there_too(
+    org: Organization, prod: Sandbox, clock: time_machine.Traveller
+) -> None:
+    sync.once()
+    at(clock, 13 * 60 + 59)
+    sync.once()
+    at(clock, 14 * 60 + 1)
+    organizations.change_sandbox(actor=ADMIN, sandbox=prod, watched=False, exports_allowed=False)
+    assert not Reading.objects.filter(seq=None).exists()
+    assert (day_of(org).readings.reads, day_of(org, 1).readings.reads) == (2, 0)
+    assert [gap.why for gap in day_of(org, 1).gaps] == ["unwatched"]
+
+
+# -- readings that take long -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def slow(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, clock: time_machine.Traveller) -> None:
+    """Each page of two jobs takes Adobe a minute and a half."""
+    monkeypatch.setattr("segadmin.emulator.exports.LONGEST_PAGE", 2)
+    pages = sync.jobs.Pass._pages
+
+    def crawling(self: Any, reader: Any) -> Iterator[Any]:
+        for found in pages(self, reader):
+            clock.shift(timedelta(seconds=90))
+            yield found
+
+    monkeypatch.setattr(sync.jobs.Pass, "_pages", crawling)
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_sweep_of_half_an_hour_is_no_time_without_reading(
+    emulator: Emulator, org: Organization, prod: Sandbox, clock: time_machine.Traveller
+) -> None:
+    for days in range(1, 21):
+        emulator.add_job("acme", "prod", body_for(emulator), created_at=(START - timedelta(days=days)).timestamp())
+    assert sync.once() == []
+    spent = (datetime.now(UTC) - START).total_seconds() / 60
+    assert spent > 25
+    assert unread(prod) == []
+    assert told(org).gaps == []
+    [summary] = details(Action.SWEEP)
+    assert (summary["sweeps"], summary["jobs_listed"]) == (1, 20)
+    assert summary["reads"] > 5
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_job_that_is_made_while_a_long_sweep_goes_on_is_seen_before_its_end(
+    emulator: Emulator, org: Organization, prod: Sandbox, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for days in range(1, 9):
+        emulator.add_job("acme", "prod", body_for(emulator), created_at=(START - timedelta(days=days)).timestamp())
+    made: list[str] = []
+    keep_up = sync.jobs.Pass._keep_up
+
+    def somebody_exports(self: Any, reader: Any) -> None:
+        if not made:
+            made.append(str(emulator.add_job("acme", "prod", body_for(emulator))["id"]))
+        keep_up(self, reader)
+
+    monkeypatch.setattr(sync.jobs.Pass, "_keep_up", somebody_exports)
+    sync.once()
+    assert Job.objects.filter(job_id__in=made).count() == 1
+
+
+def test_many_that_vanish_are_looked_up_one_after_the_other_and_the_rest_is_told(
+    emulator: Emulator, org: Organization, prod: Sandbox, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segadmin.sync.jobs.LOOKUPS_A_PASS", 3)
+    sync.once()
+    ids = [str(emulator.add_job("acme", "prod", body_for(emulator))["id"]) for _ in range(8)]
+    at(clock, 60 * 24 - 61)
+    Sandbox.objects.update(last_sweep_at=None)
+    sync.once()  # all have ended
+    for job_id in ids:
+        emulator.remove_job("acme", "prod", job_id)
+    at(clock, 60 * 24)
+    sync.once()
+    seen = [(told(org).jobs.gone, told(org).jobs.unsure)]
+    for minute in (1, 2):
+        at(clock, 60 * 24 + minute)
+        sync.once()
+        seen.append((told(org).jobs.gone, told(org).jobs.unsure))
+    assert seen == [(3, 5), (6, 2), (8, 0)]
+    assert Sandbox.objects.get(pk=prod.pk).absent_jobs == 0
+    assert details(Action.SWEEP)[-1]["jobs_listed"] == 0
+    assert Finding.objects.filter(kind=Finding.Kind.RESET).count() == 1
+
+
+def test_jobs_of_a_day_that_nobody_watched_are_told_as_known_later(
+    emulator: Emulator, org: Organization, prod: Sandbox, clock: time_machine.Traveller
+) -> None:
+    sync.once()
+    organizations.change_sandbox(actor=ADMIN, sandbox=prod, watched=False, exports_allowed=False)
+    at(clock, 24 * 60)
+    emulator.add_job("acme", "prod", body_for(emulator))
+    at(clock, 2 * 24 * 60)
+    prod.refresh_from_db()
+    organizations.change_sandbox(actor=ADMIN, sandbox=prod, watched=True, exports_allowed=False)
+    sync.once()
+    statement = day_of(org, 1)
+    assert (statement.watched, statement.jobs.total, statement.later) == ([], 0, 1)
+    whole = told(org, START, START + timedelta(days=2))
+    assert (whole.jobs.total, whole.later) == (1, 0)
+
+
 # -- the statement -----------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from segadmin import sync
 from segadmin.actions import requests as actions
 from segadmin.actions import settlement
-from segadmin.audit import Actor
+from segadmin.audit import Actor, NotRecorded
 from segadmin.emulator.server import Emulator
 from segadmin.models import (
     Action,
@@ -294,7 +294,7 @@ def test_no_event_no_call(
         raise OSError("disk full")
 
     monkeypatch.setattr("segadmin.audit.chain.secrets.token_hex", broken)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(NotRecorded, match="disk full"):
         send(actor, draft)
     assert posts(emulator) == []
     draft.refresh_from_db()

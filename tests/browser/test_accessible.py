@@ -1,6 +1,7 @@
 """Every page by axe against WCAG 2.2 AA, in light and dark, wide and narrow; no page needs sideways scrolling."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import pytest
@@ -59,6 +60,10 @@ PAGES: dict[str, tuple[str | None, str]] = {
     "finding": ("admin", "{finding}"),
     "explain a finding": ("admin", "{finding}explanation/"),
     "explanations": ("auditor", "/explanations/"),
+    "unusual exports": ("admin", "/organizations/acme/unusual/"),
+    "reviews": ("auditor", "/reviews/"),
+    "new review": ("auditor", "/reviews/new/"),
+    "periodic review": ("auditor", "{review of a day}"),
     "retention": ("admin", "/retention/"),
     "new hold": ("admin", "/retention/holds/new/"),
     "check a file": ("auditor", "/files/check/"),
@@ -79,6 +84,7 @@ PAGES: dict[str, tuple[str | None, str]] = {
     "own password": ("viewer", "/accounts/password/change/"),
     "second factor": ("viewer", "/accounts/2fa/"),
     "sessions": ("viewer", "/accounts/sessions/"),
+    "keyboard": ("viewer", "/keys/"),
     "sign-out": ("viewer", "/accounts/logout/"),
     "not found": ("viewer", "/jobs/nowhere/"),
     "not allowed": ("viewer", "/audit/"),
@@ -91,6 +97,7 @@ NO_PAGES = {
     "home", "closed", "set_zone", "stay", "healthz", "readyz", "jobs_check", "jobs_ask", "request_discard", "request_settle",
     "job_check", "job_batch_checked", "answers_csv", "answers_where_csv", "answers_erasure_csv", "answers_processing_csv",
     "answers_breach_csv", "audit_csv", "audit_jsonl", "evidence", "register_csv", "register_jsonl", "file_receipt",
+    "completeness_csv", "review_sign",
     "completeness_rows", "proof_check", "proof_compare", "proof_send", "proof_key", "proof_file", "proof_witness",
     "finding_check", "explanation_check", "explanation_end", "hold_release", "saved_view_new", "saved_view_remove",
     "connection_test", "sandboxes_find", "person_roles", "person_close", "person_reopen",
@@ -120,7 +127,16 @@ def places(demo: Demo) -> dict[str, str]:
     eventually(lambda: address("/findings/", r"/findings/\d+/"), "a finding about it")
     found["finding"] = address("/findings/", r"/findings/\d+/")
     assert all(found.values()), found
+    found["review of a day"] = review_of_yesterday(demo.signed_in("auditor"))
     return {**found, "review": review_of(demo.signed_in("operator"))}
+
+
+def review_of_yesterday(visitor: Browser) -> str:
+    """A periodic review, which takes a day that is over; not signed, so that the form shows."""
+    day = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
+    answer = visitor.submit("/reviews/new/", {"org": "acme", "from": day, "to": day})
+    assert answer.status_code == 302, answer.text
+    return answer.headers["Location"]
 
 
 def export_from_outside(demo: Demo) -> None:
@@ -237,7 +253,7 @@ def test_errors_of_a_form(open_as: Opener) -> None:
 def test_no_page_is_left_out() -> None:
     """An address that is new here needs a line above."""
     example = {"review": "/orgs/acme/prod/requests/3fa85f64-5717-4562-b3fc-2c963f66afa6/", "entry": "/register/1/"}
-    example |= {"finding": "/findings/1/"}
+    example |= {"finding": "/findings/1/", "review of a day": "/reviews/1/"}
     looked_at = set()
     for _role, pattern in PAGES.values():
         path = re.sub(r"{([^}]+)}", lambda match: example.get(match[1], "/orgs/acme/prod/jobs/1/"), pattern)

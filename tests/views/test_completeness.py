@@ -1,5 +1,8 @@
 """The statement of completeness on its page, the rows behind its numbers, and the line on the audit page."""
 
+import csv
+import hashlib
+import io
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +14,20 @@ from pytest_django import DjangoAssertNumQueries
 from segadmin.actions import completeness as actions
 from segadmin.actions import explanations, findings
 from segadmin.audit import Actor
-from segadmin.models import Finding, Job, Organization, Origin, Reading, Role, Sandbox, Unread, User
+from segadmin.models import (
+    Action,
+    EventContent,
+    FileReceipt,
+    Finding,
+    Job,
+    Organization,
+    Origin,
+    Reading,
+    Role,
+    Sandbox,
+    Unread,
+    User,
+)
 from segadmin.queries.completeness import line
 from tests.conftest import make_person, make_sandbox, signed_in
 from tests.factories import make_job
@@ -223,3 +239,97 @@ def test_queries_do_not_grow_with_the_sandboxes(
         Unread.objects.create(sandbox=sandbox, from_at=NOW - timedelta(hours=1), to_at=NOW, why=Unread.Why.ADOBE)
     with django_assert_max_num_queries(6):
         line([quarter.organization])
+
+
+# -- sandbox by sandbox, and as a file -------------------------------------------------------------------------------
+
+
+def csv_of(response: object) -> list[dict[str, str]]:
+    text = b"".join(response.streaming_content).decode()  # type: ignore[attr-defined]
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.fixture
+def places(quarter: Sandbox, clock: time_machine.Traveller) -> Organization:
+    """Beside `quarter` one that was read for an hour, with a gap, and one that was never watched."""
+    stage = make_sandbox(quarter.organization, "stage", "development")
+    first = datetime(2026, 6, 30, 10, tzinfo=UTC)
+    read_from(stage, first, first + timedelta(hours=1), clock)
+    Sandbox.objects.filter(pk=stage.pk).update(last_read_at=NOW)
+    Unread.objects.create(
+        sandbox=stage, from_at=first, to_at=first + timedelta(minutes=14), why="adobe", note="=cmd|x", seq=7
+    )
+    job_at(stage, "77", first, Origin.OUTSIDE)
+    findings.look(stage)
+    findings.explain(actor=Actor.command("ben"), finding=Finding.objects.get(job__job_id="77"), note="a test")
+    make_sandbox(quarter.organization, "stage2", "development", watched=False, connected_at=None)
+    return quarter.organization
+
+
+def test_the_table_adds_up_to_the_statement(places: Organization, auditor: User) -> None:
+    context = get(signed_in(auditor), "/completeness/").context
+    told, table = context["told"], context["sandboxes"]
+    *rows, total = table
+    assert [str(row.sandbox) for row in rows] == ["Acme Retail / prod", "Acme Retail / stage", "Acme Retail / stage2"]
+    assert [row.watched for row in rows] == ["partly", "partly", "no"]
+    jobs = told.jobs
+    for name in ("here", "open", "explained", "closed", "older", "matching", "gone", "aged", "unsure"):
+        assert getattr(total, name) == getattr(jobs, name) == sum(getattr(row, name) for row in rows), name
+    assert (total.made, total.by_rule) == (jobs.total, sum(item.count for item in jobs.by_rule))
+    assert (total.reads, total.sweeps) == (told.readings.reads, told.readings.sweeps)
+    parts = ("here", "by_rule", "closed", "explained", "open", "matching", "older", "other")
+    assert all(row.made == sum(getattr(row, name) for name in parts) for row in table)
+    assert (rows[1].explained, rows[1].open) == (1, 0)
+
+
+def test_one_that_was_not_watched_has_no_zeros(places: Organization, auditor: User) -> None:
+    page = get(signed_in(auditor), "/completeness/").content.decode()
+    stage2 = Sandbox.objects.get(name="stage2").pk
+    row = page.partition(f'data-sandbox="{stage2}"')[2].partition("</tr>")[0]
+    assert "its list was not read." in row
+    assert ">0<" not in row
+
+
+def test_the_file_has_the_same_numbers_and_every_time(places: Organization, auditor: User) -> None:
+    client = signed_in(auditor)
+    page = get(client, "/completeness/")
+    assert 'href="/completeness/export.csv?from=2026-04-01&amp;to=2026-06-30"' in page.content.decode()
+    response = client.get("/completeness/export.csv?from=2026-04-01&to=2026-06-30")
+    assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
+    rows = csv_of(response)
+    told = page.context["told"]
+    assert [row["line"] for row in rows] == ["sandbox"] * 3 + ["total"] + ["unread"] * len(told.gaps)
+    prod, _stage, stage2, total = rows[:4]
+    assert (prod["organization"], prod["sandbox"], prod["made"], prod["here"]) == ("acme", "prod", "4", "2")
+    assert (total["made"], total["sweeps"]) == (str(told.jobs.total), str(told.readings.sweeps))
+    assert (stage2["watched"], stage2["made"], stage2["reads"]) == ("no", "", "")
+    unread = [row for row in rows if row["why"] == "adobe"]
+    assert [(row["sandbox"], row["record"], row["note"]) for row in unread] == [("stage", "7", "'=cmd|x")]
+    assert unread[0]["from"].startswith("2026-06-30T10:00:00")
+    assert rows[1]["unread_adobe_seconds"] == "840"
+
+
+def test_the_file_has_a_receipt_that_fits_and_an_event(places: Organization, auditor: User) -> None:
+    client = signed_in(auditor)
+    response = client.get("/completeness/export.csv?from=2026-06-01&to=2026-06-30")
+    data = b"".join(response.streaming_content)  # type: ignore[attr-defined]
+    receipt = FileReceipt.objects.get()
+    assert (receipt.what, receipt.sha256) == ("completeness", hashlib.sha256(data).hexdigest())
+    assert receipt.rows == len(data.splitlines()) - 1
+    assert receipt.filter["from"] == "2026-06-01T00:00:00.000000Z"
+    words = text_of(get(client, f"/files/{receipt.code}/"))
+    assert "lines of the statement" in words
+    assert "how long Adobe could not be read" in words
+    events = EventContent.objects.filter(action=Action.RECORD_EXPORTED).order_by("event_id")
+    assert [event.outcome for event in events] == ["requested", "succeeded"]
+    assert "the statement of completeness as CSV" in events[0].sentence
+
+
+def test_a_time_that_can_not_be_read_gives_no_file(prod: Sandbox, auditor: User) -> None:
+    response = signed_in(auditor).get("/completeness/export.csv?from=x&to=y")
+    assert response.status_code == 400
+    assert not FileReceipt.objects.exists()
+
+
+def test_the_file_is_for_those_of_the_page(prod: Sandbox, operator: User) -> None:
+    assert signed_in(operator).get("/completeness/export.csv").status_code == 403
