@@ -6,7 +6,7 @@ the record's back shows by it. Only the full check looks at them.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -37,6 +37,8 @@ MOST_NAMED = 50
 # The instants of a row and of its record are taken one after the other.
 NEAR = timedelta(minutes=1)
 _STATED = ("purpose", "recipient", "ticket", "legal_basis")
+_COMPARED = ("author_name", "body", "names", *_STATED)
+PART = 5000
 # The author may be changing the request again: what was sent stands in the record, and the register reads it there.
 _PRIVATE = (RequestState.DRAFT, RequestState.WITHDRAWN, RequestState.EXPIRED)
 
@@ -77,7 +79,7 @@ def beside(last: int) -> list[Damage]:
     at the start both are there, or something is wrong.
     """
     found: list[Damage] = []
-    for part in (_expiries(last), _holds(last), _amendments(last), _keys(last), _sent(last), _register()):
+    for part in (_expiries(last), _holds(last), _amendments(last), _keys(last), _requests_gone(last), _register()):
         found += [damage for damage, _number in zip(part, range(MOST_NAMED), strict=False)]
     return found
 
@@ -211,8 +213,7 @@ _GONE = (
 )
 
 
-def _sent(last: int) -> Iterator[Damage]:
-    """Each request that was sent is as the newest record of its sending says."""
+def _requests_gone(last: int) -> Iterator[Damage]:
     with connection.cursor() as cursor:
         cursor.execute(_GONE, ['%"details":{"body":%', last, MOST_NAMED])
         gone = [seq for (seq,) in cursor.fetchall()]
@@ -220,19 +221,32 @@ def _sent(last: int) -> Iterator[Damage]:
         yield Damage(
             DIFFERS, seq, f"The request that record {seq} tells of is gone, and with it its row of the register."
         )
-    after = 0
-    sent = ExportRequest.objects.exclude(sent_at=None).exclude(state__in=_PRIVATE).order_by("pk")
-    sent = sent.only("uuid", "author_name", "body", "names", *_STATED)
-    while rows := list(sent.filter(pk__gt=after)[:CHUNK]):
-        after = rows[-1].pk
-        newest = _newest_of({row.uuid for row in rows})
-        odd = [row.pk for row in rows if row.uuid in newest and _differing(row, newest[row.uuid])]
+
+
+def requests_in_parts() -> list[tuple[int, int]]:
+    """(after, up to) of the primary keys of requests, for `sent`: several processes can take one each."""
+    newest = ExportRequest.objects.aggregate(newest=Max("pk"))["newest"] or 0
+    return [(after, after + PART) for after in range(0, newest, PART)]
+
+
+def sent(after: int, up_to: int) -> list[Damage]:
+    """Each request that was sent is as the newest record of its sending says. At most MOST_NAMED that differ."""
+    found: list[Damage] = []
+    rows = ExportRequest.objects.exclude(sent_at=None).exclude(state__in=_PRIVATE).order_by("pk")
+    rows = rows.filter(pk__lte=up_to)
+    while chunk := list(rows.filter(pk__gt=after).values_list("pk", "uuid", *_COMPARED)[:CHUNK]):
+        after = chunk[-1][0]
+        newest = _newest_of({uuid for _pk, uuid, *_values in chunk})
+        odd = [pk for pk, uuid, *values in chunk if uuid in newest and _differing(values, newest[uuid])]
         # Read again: one that was changed and sent again in this moment is none.
-        for row in sent.filter(pk__in=odd):
-            told = _newest_of({row.uuid}).get(row.uuid)
-            if told is not None and (names := _differing(row, told)):
+        for _pk, uuid, *values in rows.filter(pk__in=odd).values_list("pk", "uuid", *_COMPARED):
+            told = _newest_of({uuid}).get(uuid)
+            if told is not None and (names := _differing(values, told)):
                 says = f"The request of record {told.seq} is not what was sent by it: {', '.join(names)}."
-                yield Damage(DIFFERS, told.seq, says)
+                found.append(Damage(DIFFERS, told.seq, says))
+        if len(found) >= MOST_NAMED:
+            break
+    return found[:MOST_NAMED]
 
 
 def _newest_of(uuids: set[Any]) -> dict[Any, Told]:
@@ -250,15 +264,16 @@ def _newest_of(uuids: set[Any]) -> dict[Any, Told]:
     return {request: told for request, seq in newest.items() if (told := _told(seq, texts.get(seq)))}
 
 
-def _differing(row: ExportRequest, told: Told) -> list[str]:
-    said = told.details
-    # The record has no floats: what is one in the request is its text there.
-    names: list[str] = [
-        name for name in ("body", "names") if name in said and without_floats(getattr(row, name)) != said[name]
+def _differing(values: Sequence[Any], told: Told) -> list[str]:
+    """Which of _COMPARED are not as the record says."""
+    author, *stored = values
+    names = [
+        name
+        for name, value in zip(_COMPARED[1:], stored, strict=True)
+        # The record has no floats: what is one in the request is its text there.
+        if name in told.details and without_floats(value) != told.details[name]
     ]
-    names += [name for name in _STATED if name in said and getattr(row, name) != said[name]]
-    names += ["author"] if row.author_name != told.actor else []
-    return names
+    return [*names, "author"] if author != told.actor else names
 
 
 def _register() -> Iterator[Damage]:

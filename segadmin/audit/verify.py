@@ -12,13 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.db import connection, connections
 
 from segadmin import crypto
 from segadmin.audit import checkpoints, keys
-from segadmin.audit.beside import DIFFERS, beside, cut_tail
+from segadmin.audit.beside import DIFFERS, MOST_NAMED, beside, cut_tail, requests_in_parts, sent
 from segadmin.audit.damage import Findings, untold_expiries
 from segadmin.audit.scan import Stretch, lenient, link_before, read
 from segadmin.audit.verifier import MOST_LISTED, Checkpoint, Damage
@@ -79,7 +80,14 @@ def verify(
     newest = ends.head_seq if last is None else min(last, ends.head_seq)
     result = Result(full=full)
     stretch = Stretch()
-    for part in _stretches(max(first, 1), newest, full, workers):
+    whole = full and first <= 1 and last is None
+    requests: list[Damage] = []
+    if workers is None and newest - first < STRETCH:
+        workers = 1
+    for part in _parts(_tasks(max(first, 1), newest, full, whole), workers):
+        if isinstance(part, list):
+            requests += part
+            continue
         stretch.add(part)
         progress(max(stretch.last - first + 1, 0), max(newest - first + 1, 0))
     result.first, result.last = (max(first, 1), stretch.last) if stretch.events else (0, 0)
@@ -91,9 +99,9 @@ def verify(
     wrong += untold_expiries(stretch.expired)
     if last is None:
         wrong += cut_tail()
-    if full and first <= 1 and last is None:
+    if whole:
         with lenient():
-            wrong += beside(ends.head_seq)
+            wrong += [*beside(ends.head_seq), *requests[:MOST_NAMED]]
     compared = _Compared(result, findings.gaps, ends, trusted)
     wrong += compared.run(first, newest, list(outside))
     result.remarks = [*findings.remarks, *compared.remarks]
@@ -108,15 +116,34 @@ def _rank(damage: Damage) -> tuple[int, bool]:
     return damage.seq, damage.kind in ("column differs", DIFFERS)
 
 
-def _stretches(first: int, last: int, full: bool, workers: int | None) -> Iterator[Stretch]:
-    bounds = [(start, min(start + STRETCH - 1, last)) for start in range(first, last + 1, STRETCH)]
+type Task = Callable[[], Stretch | list[Damage]]
+
+
+def _tasks(first: int, last: int, full: bool, whole: bool) -> list[Task]:
+    """Stretches of the record in their order, and after them the requests that were sent."""
+    starts = range(first, last + 1, STRETCH)
+    stretches: list[Task] = [partial(read, start, min(start + STRETCH - 1, last), full=full) for start in starts]
+    requests: list[Task] = [partial(_sent, *ends) for ends in requests_in_parts()] if whole else []
+    return stretches + requests
+
+
+def _sent(after: int, up_to: int) -> list[Damage]:
+    with lenient():
+        return sent(after, up_to)
+
+
+def _parts(tasks: list[Task], workers: int | None) -> Iterator[Stretch | list[Damage]]:
     if workers is None:
-        workers = min(os.cpu_count() or 1, len(bounds)) if _may_fork() else 1
+        workers = min(os.cpu_count() or 1, len(tasks)) if _may_fork() else 1
     if workers < 2 or not _let_go():
-        yield from (read(start, end, full=full) for start, end in bounds)
+        yield from (task() for task in tasks)
         return
     with multiprocessing.get_context("fork").Pool(workers) as pool:
-        yield from pool.imap(_read_forked, [(start, end, full) for start, end in bounds])
+        yield from pool.imap(_do, tasks)
+
+
+def _do(task: Task) -> Stretch | list[Damage]:
+    return task()
 
 
 def _may_fork() -> bool:
@@ -136,11 +163,6 @@ def _let_go() -> bool:
     if hasattr(connection, "close_pool"):
         connection.close_pool()
     return threading.active_count() == 1
-
-
-def _read_forked(task: tuple[int, int, bool]) -> Stretch:
-    start, end, full = task
-    return read(start, end, full=full)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tests.benchmarks.exports import asked
 
 CHUNK = 5000
 STEP = timedelta(minutes=1)
-PEOPLE = ("m.lindqvist", "a.okafor", "j.tanaka", "s.moreau", "p.novak")
+PEOPLE = ("operator", "operator-2", "operator-3", "approver", "admin")
 KINDS = (
     (
         "export.create",

@@ -94,9 +94,7 @@ SENTENCE = "asked to export e-mail and identity ids of everyone in “Lapsed buy
 def _actor() -> Any:
     from segadmin.audit import Actor
 
-    return Actor(
-        kind="person", name="m.lindqvist", id="1", roles=("operator",), address="10.20.1.7", correlation_id="b-1"
-    )
+    return Actor(kind="person", name="operator", id="1", roles=("operator",), address="10.20.1.7", correlation_id="b-1")
 
 
 def _chained() -> Callable[[], None]:
@@ -140,7 +138,7 @@ def _plain() -> Callable[[], None]:
         content |= {"salt": secrets.token_hex(16), "sandbox": sandbox.name, "outcome": "requested", "x": "x" * 280}
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         instant = connection.ops.adapt_datetimefield_value(at)
-        said = ["person", "1", "m.lindqvist", "export.create", "requested", SENTENCE]
+        said = ["person", "1", "operator", "export.create", "requested", SENTENCE]
         return [text, sandbox.organization_id, sandbox.pk, instant, *said, sandbox.organization.name, sandbox.name]
 
     def one() -> None:
