@@ -79,17 +79,11 @@ def verify(
     ends = _Ends.now()
     newest = ends.head_seq if last is None else min(last, ends.head_seq)
     result = Result(full=full)
-    stretch = Stretch()
     whole = full and first <= 1 and last is None
-    requests: list[Damage] = []
     if workers is None and newest - first < STRETCH:
         workers = 1
-    for part in _parts(_tasks(max(first, 1), newest, full, whole), workers):
-        if isinstance(part, list):
-            requests += part
-            continue
-        stretch.add(part)
-        progress(max(stretch.last - first + 1, 0), max(newest - first + 1, 0))
+    tasks = _tasks(max(first, 1), newest, full, whole)
+    stretch, requests = _gather(_parts(tasks, workers), first, newest, progress)
     result.first, result.last = (max(first, 1), stretch.last) if stretch.events else (0, 0)
     result.events, result.with_content = stretch.events, stretch.with_content
     result.by_digest_only, result.missing = len(stretch.expired), stretch.missing_count
@@ -109,6 +103,20 @@ def verify(
     result.damage = sorted(wrong, key=_rank)[:MOST_LISTED]
     result.seconds = round(time.monotonic() - began, 3)
     return result
+
+
+def _gather(
+    parts: Iterable[Stretch | list[Damage]], first: int, newest: int, progress: Progress
+) -> tuple[Stretch, list[Damage]]:
+    stretch = Stretch()
+    requests: list[Damage] = []
+    for part in parts:
+        if isinstance(part, list):
+            requests += part
+            continue
+        stretch.add(part)
+        progress(max(stretch.last - first + 1, 0), max(newest - first + 1, 0))
+    return stretch, requests
 
 
 def _rank(damage: Damage) -> tuple[int, bool]:

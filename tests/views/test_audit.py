@@ -393,7 +393,6 @@ def test_a_row_opens_to_everything_that_is_on_record(auditor: User, prod: Sandbo
         "with password and second factor",
         "203.0.113.9",
         "?request=7f31bb20-6c1e",
-        event.digest[:-5],
         "July campaign",
         "<del>no</del>",
         "<ins>yes</ins>",
@@ -405,6 +404,7 @@ def test_a_row_opens_to_everything_that_is_on_record(auditor: User, prod: Sandbo
     ):
         assert words in text
     assert ">Kept</th>" not in text
+    assert event.digest[:-5] not in text  # fifty of them weigh two kilobytes; it stands on the event's own page
 
 
 def test_the_events_of_one_request_are_found_by_its_id(auditor: User, prod: Sandbox) -> None:
