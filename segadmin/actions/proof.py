@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.cache import cache
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
-from django.core.mail import EmailMessage
 from django.core.validators import validate_email
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from segadmin.actions.mail import send_mail
 from segadmin.actions.refusals import NotDone
 from segadmin.aep.errors import AEPError
 from segadmin.aep.webhook import post_webhook, webhook_problem
@@ -202,17 +202,9 @@ def _mail(checkpoint: Checkpoint, address: str) -> str:
         "with this mail, saved as a text file:\n"
         "    python -I verifier.py PACK.zip --checkpoints MAIL.txt --public-key MAIL.txt\n"
     )
-    message = EmailMessage(
-        subject=f"segadmin checkpoint {checkpoint.number}: record {checkpoint.seq:,}",
-        body=body,
-        from_email=settings.MAIL_FROM or None,
-        to=[address],
+    return send_mail(
+        to=address, subject=f"segadmin checkpoint {checkpoint.number}: record {checkpoint.seq:,}", body=body
     )
-    try:
-        message.send(using="default")
-    except OSError as error:  # smtplib's errors are of this kind too
-        return _("The mail server did not take it: %(why)s.") % {"why": error.strerror or type(error).__name__}
-    return ""
 
 
 def _webhook(checkpoint: Checkpoint, url: str) -> str:

@@ -7,13 +7,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.mail import EmailMessage
 from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from segadmin.actions.mail import send_mail
 from segadmin.actions.refusals import NotDone
 from segadmin.audit import Actor, Subject, record
 from segadmin.models import Action, Finding, Installation, Organization, Outcome, UnusualMail, UnusualRule
@@ -223,14 +223,4 @@ def _mail(organization: Organization, address: str, untold: Sequence[Finding]) -
         f"Rules, and who gets this mail: {settings.PUBLIC_URL}/organizations/{organization.slug}/unusual/\n"
         "At most one such mail an hour comes for an organization.\n"
     )
-    message = EmailMessage(
-        subject=f"segadmin: {len(untold):,} {noun}, {name}",
-        body=body,
-        from_email=settings.MAIL_FROM or None,
-        to=[address],
-    )
-    try:
-        message.send(using="default")
-    except OSError as error:  # smtplib's errors are of this kind too
-        return _("The mail server did not take it: %(why)s.") % {"why": error.strerror or type(error).__name__}
-    return ""
+    return send_mail(to=address, subject=f"segadmin: {len(untold):,} {noun}, {name}", body=body)

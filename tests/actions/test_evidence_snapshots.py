@@ -21,6 +21,7 @@ from segadmin.models import ExportRequest, FileReceipt, Job, RequestState, Sandb
 from segadmin.queries import audit
 from tests.actions.test_send import author, draft, save, send  # noqa: F401 - fixtures
 from tests.upstream import Clock, body_for
+from tests.views.test_evidence import FILES
 
 pytestmark = pytest.mark.django_db
 type Edit = Callable[[bytes], bytes]
@@ -161,23 +162,6 @@ def test_a_row_altered_in_the_database_shows_in_the_next_pack(pack: Callable[[],
     assert any(remark.startswith("Jobs that are not as the newest record") for remark in told["remarks"])
 
 
-ALL = (
-    "README.txt",
-    "checkpoints.txt",
-    "digests.csv",
-    "events.csv",
-    "events.jsonl",
-    "jobs.jsonl",
-    "manifest.json",
-    "public_keys.txt",
-    "register.csv",
-    "register.jsonl",
-    "requests.jsonl",
-    "signature.txt",
-    "verifier.py",
-)
-
-
 def _one_byte(content: bytes) -> bytes:
     at = len(content) // 2
     return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
@@ -187,11 +171,11 @@ def test_each_file_of_a_pack_altered_or_taken_out(pack: Callable[[], bytes], tmp
     """One byte of each, in turn. The auditor runs a verifier of their own, with keys that they kept."""
     data = pack()
     source = zipfile.ZipFile(io.BytesIO(data))
-    assert sorted(source.namelist()) == sorted(ALL)
+    assert sorted(source.namelist()) == sorted(FILES)
     kept = tmp_path / "kept.txt"
     kept.write_bytes(source.read("public_keys.txt"))
     own = source.read("verifier.py")
-    for name in ALL:
+    for name in sorted(FILES):
         altered = rewritten(data, {name: _one_byte})
         assert not checked(altered, own, tmp_path / name, kept), name
         if name != "signature.txt":
