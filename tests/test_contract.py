@@ -112,6 +112,7 @@ WITHOUT_EVENT = {
     "keys.broken_secrets": "reads",
     "retention.expire_daily": "claims the day; what goes, goes by expire() with its event",
     "jobs.note_unread": "bookkeeping of the mirror, shown as a notice",
+    "mail.send_mail": "sends; whoever calls records that it went",
     "limits.spend": "a counter in the shared cache",
     "mirror.audience_title": "reads",
     "mirror.hold": "locks",
