@@ -72,6 +72,8 @@ class Story:
     """An entry's page."""
 
     row: Row
+    who: str
+    approval: str
     sentence: str
     steps: tuple[Step, ...]
     audiences: tuple[tuple[str, str, datetime | None], ...]
@@ -92,6 +94,8 @@ def story(entry: RegisterEntry, *, may_read_record: bool) -> Story:
     corrections = tuple(_corrections(entry))
     return Story(
         row=row,
+        who=entry.person or _("Somebody whom Adobe does not name"),
+        approval=row.person_note if entry.export_request_id is not None else str(_NOT_HERE),
         sentence=sentence(entry),
         steps=tuple(_steps(entry)),
         audiences=tuple(
@@ -111,6 +115,7 @@ def story(entry: RegisterEntry, *, may_read_record: bool) -> Story:
 
 
 _PRIVATE = ("draft", "withdrawn", "expired")
+_NOT_HERE = gettext_lazy("not known: not asked for here")
 
 
 def sentence(entry: RegisterEntry) -> str:
@@ -134,8 +139,8 @@ def sentence(entry: RegisterEntry) -> str:
 
 def _steps(entry: RegisterEntry) -> Iterator[Step]:
     from_here = entry.export_request_id is not None
-    yield Step(_("Asked"), entry.asked_at, _("not known: not asked for here"))
-    words = _("no approval required") if from_here else _("not known: not asked for here")
+    yield Step(_("Asked"), entry.asked_at, str(_NOT_HERE))
+    words = _("no approval required") if from_here else str(_NOT_HERE)
     yield Step(_("Approved"), entry.approved_at, words)
     yield Step(_("Sent"), entry.sent_at, _("it never reached Adobe") if from_here else _("not told by Adobe"))
     live = entry.data_left == "not_yet"

@@ -416,6 +416,12 @@ def entry(job_id: str) -> RegisterEntry:
     return RegisterEntry.objects.get(job__job_id=job_id)
 
 
+def test_an_entry_of_which_adobe_names_nobody_says_so_in_a_sentence(varied: None, auditor: User) -> None:
+    text = words(signed_in(auditor).get(f"{URL}{entry('runs').pk}/").content.decode())
+    assert "Somebody whom Adobe does not name asked to export" in text
+    assert "Asked by not known before the connection Approval not known: not asked for here" in text
+
+
 def test_an_entry_tells_all_of_it(varied: None, auditor: User) -> None:
     found = entry("here")
     text = words(signed_in(auditor).get(f"{URL}{found.pk}/").content.decode())
