@@ -96,6 +96,10 @@ def _around(contents: Sequence[EventContent], texts: Sequence[Mapping[str, Any]]
     )
 
 
+# `get_…_display()` makes a dict of all choices each time, which is a tenth of a page of fifty.
+_ACTIONS, _OUTCOMES = dict(Action.choices), dict(Outcome.choices)
+
+
 def _row(content: EventContent, text: Mapping[str, Any], around: _Around) -> EventRow:
     actor = text.get("actor")
     actor = actor if isinstance(actor, dict) else {}
@@ -114,8 +118,8 @@ def _row(content: EventContent, text: Mapping[str, Any], around: _Around) -> Eve
         kept_until_at=retention.kept_until(content, around.installation),
         follows=_follows(content, _details(text)),
         outcome_kind=OUTCOME_KINDS.get(content.outcome, "unknown"),
-        outcome_word=str(content.get_outcome_display()),
-        action_word=str(content.get_action_display()),
+        outcome_word=str(_OUTCOMES.get(content.outcome, content.outcome)),
+        action_word=str(_ACTIONS.get(content.action, content.action)),
     )
 
 
