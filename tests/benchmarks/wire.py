@@ -1,5 +1,6 @@
 """A client that counts what comes over the wire: one kept connection to loopback, no redirects, nothing decoded."""
 
+import re
 import socket
 import time
 import zlib
@@ -7,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Self
 
 COOKIE = "segadmin-session"
+# How a page's rows begin.
+EVENT_ROW, REGISTER_ROW, JOB_ROW = '<details class="ev', '<tr id="entry-', "data-job-id="
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,12 @@ class Wire:
         if answer.status != 200:
             raise RuntimeError(f"{path} answered {answer.status}")
         return answer
+
+    def holds(self, path: str, pattern: str, rows: int) -> None:
+        """A page is only measured when it really shows so many rows: an empty one is quick."""
+        shown = len(re.findall(pattern, self.page(path).text))
+        if shown < rows:
+            raise RuntimeError(f"{path} shows {shown} rows instead of {rows}")
 
     def close(self) -> None:
         if self._socket is not None:
