@@ -5,8 +5,6 @@ import os
 import shutil
 import tempfile
 
-if "SEGADMIN_AEPP_PYTHON" in os.environ:  # it is meant for a test; the settings would refuse the name
-    os.environ["AEPP_PYTHON"] = os.environ["SEGADMIN_AEPP_PYTHON"]
 for _name in [name for name in os.environ if name.startswith("SEGADMIN_")]:
     del os.environ[_name]
 _folder = tempfile.mkdtemp(prefix="segadmin-test-")

@@ -1,6 +1,7 @@
 """The last page of a long list against its first: paging goes by keys, so the depth should not matter."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlencode
 
 from tests.benchmarks.installation import Installation
@@ -8,6 +9,20 @@ from tests.benchmarks.measure import Row, at_most, in_turns, median, ratio_row
 from tests.benchmarks.wire import EVENT_ROW, JOB_ROW, REGISTER_ROW
 
 TARGET = at_most(1.2)
+
+
+@contextmanager
+def _shown() -> Iterator[None]:
+    """The list of jobs shows sandboxes that are watched; the filled ones are not, since no Adobe stands behind them."""
+    from segadmin.models import Sandbox
+
+    filled = Sandbox.objects.filter(watched=False, jobs__isnull=False).distinct().values_list("pk", flat=True)
+    keys = list(filled)
+    Sandbox.objects.filter(pk__in=keys).update(watched=True)
+    try:
+        yield
+    finally:
+        Sandbox.objects.filter(pk__in=keys).update(watched=False)
 
 
 def run(site: Installation) -> Iterator[Row]:
@@ -19,7 +34,7 @@ def run(site: Installation) -> Iterator[Row]:
         "register": ("/register/", _last_of_register(), REGISTER_ROW),
         "jobs list": ("/jobs/", _last_of_jobs(), JOB_ROW),
     }
-    with site.web() as server, site.wire(server, "reader") as wire:
+    with _shown(), site.web() as server, site.wire(server, "reader") as wire:
         for name, (first, last, row) in lists.items():
 
             def page(path: str) -> float:

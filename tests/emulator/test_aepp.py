@@ -18,10 +18,10 @@ DRIVER = Path(__file__).with_name("aepp_client.py")
 @pytest.fixture
 def python_with_aepp() -> str:
     """An interpreter beside this one, as aepp brings dozens of packages of its own."""
-    path = os.environ.get("AEPP_PYTHON")  # given as SEGADMIN_AEPP_PYTHON; the test settings take the prefix off
+    path = os.environ.get("AEPP_PYTHON")
     if path:
         return path
-    reason = "SEGADMIN_AEPP_PYTHON does not name an interpreter that has aepp"
+    reason = "AEPP_PYTHON does not name an interpreter that has aepp"
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
