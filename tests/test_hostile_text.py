@@ -263,7 +263,8 @@ class People:
 
 def addresses() -> Iterator[str]:
     """Every page that may show any of it, also those that repeat what was asked for."""
-    yield from ("/jobs/", "/drafts/", "/register/", "/audit/", "/answers/", "/completeness/", "/completeness/rows/")
+    yield from ("/jobs/", "/drafts/", "/register/", "/audit/", "/audit/?details=1", "/answers/", "/completeness/")
+    yield "/completeness/rows/"
     yield from ("/findings/", "/findings/?state=closed", "/explanations/", "/retention/", "/organizations/", "/people/")
     yield from ("/audit/proof/", "/files/check/", "/views/", "/audit/evidence/", "/retention/holds/new/", ACME)
     yield from (

@@ -64,6 +64,7 @@ def narrowed() -> list[str]:
     pages = (
         "/jobs/",
         "/audit/",
+        "/audit/?details=1",
         "/register/",
         "/findings/",
         "/completeness/",

@@ -8,16 +8,28 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from segadmin.models import ContentExpiry, Event, EventContent, User
 from segadmin.queries import audit_filters, event_sections
 from segadmin.queries.audit_filters import Filters, Scope, condition
-from segadmin.queries.event_rows import EventRow, as_object, rows
+from segadmin.queries.event_rows import EventLine, EventRow, as_object, rows
 from segadmin.queries.event_sections import Section
 
-__all__ = ["EventPage", "EventRow", "EventStory", "Filters", "Scope", "condition", "page", "people", "story"]
+__all__ = [
+    "EventLine",
+    "EventPage",
+    "EventRow",
+    "EventStory",
+    "Filters",
+    "Scope",
+    "condition",
+    "page",
+    "people",
+    "row",
+    "story",
+]
 
 PAGE_SIZE = 50
 PEOPLE_OFFERED = 60
@@ -27,11 +39,12 @@ PEOPLE_OFFERED = 60
 class EventPage:
     """One page of the list; `next_after` is the cursor of the next one, or None at the end.
 
+    `rows`: lines, or events with all that they say where the page was asked for in detail.
     `searched_to`: the search stopped there, at its bound; older events may match, and `next_after` goes on.
     `open_first`, `open_last`: the first day goes on upon the page before, the last one upon the next.
     """
 
-    rows: tuple[EventRow, ...]
+    rows: tuple[EventLine, ...]
     next_after: int | None
     searched_to: int | None = None
     open_first: bool = False
@@ -58,20 +71,21 @@ class EventStory:
     expiry: ContentExpiry | None = None
 
 
-def _contents(numbers: Sequence[int]) -> list[EventContent]:
-    return list(
-        EventContent.objects.filter(event__in=numbers)
-        .select_related("event", "organization", "sandbox")
-        .order_by("-event_id")
-    )
+def _contents(numbers: Sequence[int]) -> QuerySet[EventContent]:
+    found = EventContent.objects.filter(event__in=numbers)
+    return found.select_related("organization", "sandbox").order_by("-event_id")
 
 
-def page(scope: Scope, filters: Filters, *, after: int | None = None, size: int = PAGE_SIZE) -> EventPage:
+def page(
+    scope: Scope, filters: Filters, *, after: int | None = None, size: int = PAGE_SIZE, detailed: bool = False
+) -> EventPage:
     """The events that match, newest first, below the cursor `after`; the number of queries has a bound."""
     numbers = audit_filters.numbers(scope, filters, after, size + 1)
     shown, beyond = numbers.found[:size], numbers.found[size:]
-    read = {content.event_id: content for content in _contents([*shown, *beyond, *([after] if after else [])])}
-    found = tuple(rows([read[seq] for seq in shown if seq in read]))
+    contents = _contents([*shown, *beyond, *([after] if after else [])])
+    read = {content.event_id: content for content in (contents if detailed else contents.defer("text"))}
+    ordered = [read[seq] for seq in shown if seq in read]
+    found: tuple[EventLine, ...] = tuple(rows(ordered)) if detailed else tuple(map(EventLine, ordered))
     more = shown[-1] if beyond else numbers.searched_to
     days = {seq: timezone.localtime(content.at).date() for seq, content in read.items()}
     first, last = (found[0].day, found[-1].day) if found else (None, None)
@@ -92,9 +106,14 @@ def people(scope: Scope) -> list[str]:
     return list(users.values_list("username", flat=True)[:PEOPLE_OFFERED])
 
 
+def row(event: Event) -> EventRow | None:
+    """One event with all that it says; None where the content has expired. The caller has authorised the reading."""
+    return next(iter(rows(list(_contents([event.seq])))), None)
+
+
 def story(event: Event) -> EventStory:
     """Everything about one event. The caller has authorised the reading; siblings share its sandbox."""
-    content = EventContent.objects.select_related("event", "organization", "sandbox").filter(event=event).first()
+    content = _contents([event.seq]).first()
     if content is None:
         expiry = ContentExpiry.objects.filter(seq=event.seq).first()
         return EventStory(event, expiry=expiry)
@@ -117,7 +136,7 @@ def _siblings(content: EventContent) -> tuple[EventRow, ...]:
         return ()
     near = Q(request_uuid=content.request_uuid) if content.request_uuid else Q(job_id=content.job_id)
     near_by = (
-        EventContent.objects.select_related("event", "organization", "sandbox")
+        EventContent.objects.select_related("organization", "sandbox")
         .filter(near, sandbox=content.sandbox_id, attempt_uuid=content.attempt_uuid)
         .order_by("event_id")
     )

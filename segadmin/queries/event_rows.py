@@ -12,7 +12,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from segadmin.models import Action, EventContent, ExportRequest, Installation, Job, Outcome, Sandbox
+from segadmin.models import Action, EventContent, ExportRequest, Installation, Job, Outcome
 from segadmin.queries import event_words, names, retention
 from segadmin.queries.event_words import Told
 
@@ -25,27 +25,27 @@ OUTCOME_KINDS: dict[str, str] = {
     Outcome.REFUSED: "refused",
 }
 
+# `get_…_display()` makes a dict of all choices each time, which is a tenth of a page of fifty.
+_ACTIONS, _OUTCOMES = dict(Action.choices), dict(Outcome.choices)
+
 
 @dataclass(frozen=True)
-class EventRow:
-    """One event as pages show it. Names are those of the time of the event; links use what they lead to today.
-
-    `entry`: the register's row of the export that it is about. `kept_until_at`: None where it is kept for good.
-    `follows`: the record before this one; 0 for the first.
-    """
+class EventLine:
+    """One event as one line of the list: what its columns hold, without what only its text says."""
 
     content: EventContent
-    roles: tuple[str, ...]
-    signed_in: str
-    sandbox_type: str
-    job_known: bool
-    entry: int | None
-    told: Told
-    kept_until_at: datetime | None
-    follows: int
-    outcome_kind: str
-    outcome_word: str
-    action_word: str
+
+    @property
+    def sandbox_type(self) -> str:
+        return self.content.sandbox.type if self.content.sandbox else ""
+
+    @property
+    def outcome_kind(self) -> str:
+        return OUTCOME_KINDS.get(self.content.outcome, "unknown")
+
+    @property
+    def outcome_word(self) -> str:
+        return str(_OUTCOMES.get(self.content.outcome, self.content.outcome))
 
     @property
     def seq(self) -> int:
@@ -55,6 +55,24 @@ class EventRow:
     def day(self) -> date:
         """The day in the person's zone."""
         return timezone.localtime(self.content.at).date()
+
+
+@dataclass(frozen=True)
+class EventRow(EventLine):
+    """One event with all that it says. Names are those of the time of the event; links use what they lead to today.
+
+    `entry`: the register's row of the export that it is about. `kept_until_at`: None where it is kept for good.
+    `follows`: the record before this one; 0 for the first.
+    """
+
+    roles: tuple[str, ...]
+    signed_in: str
+    job_known: bool
+    entry: int | None
+    told: Told
+    kept_until_at: datetime | None
+    follows: int
+    action_word: str
 
 
 @dataclass(frozen=True)
@@ -68,7 +86,7 @@ class _Around:
 
 
 def rows(contents: Sequence[EventContent]) -> list[EventRow]:
-    """In the same order; events, orgs and sandboxes have been read with the contents."""
+    """In the same order; orgs and sandboxes have been read with the contents."""
     texts = [as_object(content.text) for content in contents]
     around = _around(contents, texts)
     return [_row(content, text, around) for content, text in zip(contents, texts, strict=True)]
@@ -96,14 +114,9 @@ def _around(contents: Sequence[EventContent], texts: Sequence[Mapping[str, Any]]
     )
 
 
-# `get_…_display()` makes a dict of all choices each time, which is a tenth of a page of fifty.
-_ACTIONS, _OUTCOMES = dict(Action.choices), dict(Outcome.choices)
-
-
 def _row(content: EventContent, text: Mapping[str, Any], around: _Around) -> EventRow:
     actor = text.get("actor")
     actor = actor if isinstance(actor, dict) else {}
-    sandbox: Sandbox | None = content.sandbox
     job = (content.sandbox_id or 0, content.job_id)
     called = {(kind, key): name for (pk, kind, key), name in around.names.items() if pk == content.sandbox_id}
     by_request = around.requests.get(content.request_uuid) if content.request_uuid else None
@@ -111,14 +124,11 @@ def _row(content: EventContent, text: Mapping[str, Any], around: _Around) -> Eve
         content=content,
         roles=tuple(str(role) for role in actor.get("roles") or ()),
         signed_in=str(actor.get("signed_in") or ""),
-        sandbox_type=sandbox.type if sandbox else "",
         job_known=job in around.jobs,
         entry=around.jobs.get(job) or by_request,
         told=event_words.told(_details(text), called),
         kept_until_at=retention.kept_until(content, around.installation),
         follows=_follows(content, _details(text)),
-        outcome_kind=OUTCOME_KINDS.get(content.outcome, "unknown"),
-        outcome_word=str(_OUTCOMES.get(content.outcome, content.outcome)),
         action_word=str(_ACTIONS.get(content.action, content.action)),
     )
 

@@ -12,7 +12,7 @@ from itertools import groupby
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from segadmin.queries.event_rows import EventRow
+from segadmin.queries.event_rows import EventLine
 from segadmin.queries.search import Term, write
 from segadmin.templatetags.segadmin import zone_word
 
@@ -23,7 +23,7 @@ DAY, JOB, PERSON = "day", "job", "person"
 class Section:
     """Events under one heading, newest first. `line`: the query for all records of it, empty where there is none."""
 
-    rows: tuple[EventRow, ...]
+    rows: tuple[EventLine, ...]
     title: str = ""
     day: date | None = None
     is_today: bool = False
@@ -41,7 +41,7 @@ class Section:
         return zone_word(timezone.localtime(self.rows[0].content.at))
 
 
-def days(rows: Sequence[EventRow], *, open_first: bool, open_last: bool) -> list[Section]:
+def days(rows: Sequence[EventLine], *, open_first: bool, open_last: bool) -> list[Section]:
     """One section a day of the person's zone; the first or the last may go on, on the page before or after."""
     today = timezone.localdate()
     parts = [(day, tuple(group)) for day, group in groupby(rows, lambda row: row.day)]
@@ -57,7 +57,7 @@ def days(rows: Sequence[EventRow], *, open_first: bool, open_last: bool) -> list
     ]
 
 
-def by_person(rows: Sequence[EventRow]) -> list[Section]:
+def by_person(rows: Sequence[EventLine]) -> list[Section]:
     """One section for each name that acted, the one that acted last first."""
     return [
         Section(rows=group, title=name, line=write([Term("actor", (name,))]))
@@ -65,11 +65,11 @@ def by_person(rows: Sequence[EventRow]) -> list[Section]:
     ]
 
 
-def by_job(rows: Sequence[EventRow]) -> list[Section]:
+def by_job(rows: Sequence[EventLine]) -> list[Section]:
     """One section for each export, with the records of its request; what is about no export comes last."""
     jobs = {row.content.request_uuid: _job(row) for row in rows if row.content.request_uuid and row.content.job_id}
 
-    def key(row: EventRow) -> Hashable:
+    def key(row: EventLine) -> Hashable:
         wish: uuid.UUID | None = row.content.request_uuid
         return _job(row) if row.content.job_id else jobs.get(wish, wish) if wish else None
 
@@ -78,11 +78,11 @@ def by_job(rows: Sequence[EventRow]) -> list[Section]:
     return [*found, Section(rows=rest, title=_("About no export"))] if rest else found
 
 
-def _job(row: EventRow) -> tuple[str, str, str]:
+def _job(row: EventLine) -> tuple[str, str, str]:
     return row.content.organization_name, row.content.sandbox_name, row.content.job_id
 
 
-def _of_job(rows: tuple[EventRow, ...]) -> Section:
+def _of_job(rows: tuple[EventLine, ...]) -> Section:
     content = next((row.content for row in rows if row.content.job_id), rows[0].content)
     if content.job_id:
         terms = [Term("job", (content.job_id,))]
@@ -95,9 +95,9 @@ def _of_job(rows: tuple[EventRow, ...]) -> Section:
 
 
 def _gathered[K: Hashable](
-    rows: Iterable[EventRow], key: Callable[[EventRow], K]
-) -> list[tuple[K, tuple[EventRow, ...]]]:
-    found: dict[K, list[EventRow]] = {}
+    rows: Iterable[EventLine], key: Callable[[EventLine], K]
+) -> list[tuple[K, tuple[EventLine, ...]]]:
+    found: dict[K, list[EventLine]] = {}
     for row in rows:
         found.setdefault(key(row), []).append(row)
     return [(name, tuple(group)) for name, group in found.items()]

@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from segadmin import access
+from segadmin import access, htmx
 from segadmin.forms.search import query as line_query
 from segadmin.queries import audit, completeness, event_sections, search
 from segadmin.queries.event_sections import DAY
@@ -44,50 +44,61 @@ def filters_of(form: RecordSearch) -> audit.Filters:
     )
 
 
-def _page(form: RecordSearch, scope: audit.Scope) -> audit.EventPage:
+def _page(form: RecordSearch, scope: audit.Scope, *, detailed: bool) -> audit.EventPage:
     # A filter that can't be applied shows nothing: showing everything would pass for an answer.
     if not form.is_valid():
         return audit.EventPage((), None)
     filters = filters_of(form)
     if form.since is not None:
         filters = replace(filters, from_at=search.start_of(form.since))
-    return audit.page(scope, filters, after=form.cleaned_data["after"])
+    return audit.page(scope, filters, after=form.cleaned_data["after"], detailed=detailed)
 
 
 GROUPS = {DAY: _("day"), event_sections.JOB: _("job"), event_sections.PERSON: _("person")}
+# Fifty records with all that they say are most of a page's time and weight, so a row fetches its own when it is opened.
+DETAILS = {"": _("when opened"), "1": _("all")}
 
 
-def _group(request: HttpRequest) -> str:
-    """How the page is grouped; empty for days, which the address need not say."""
-    chosen = request.GET.get("group", "")
-    return chosen if chosen in GROUPS and chosen != DAY else ""
+def _shape(request: HttpRequest) -> dict[str, str]:
+    """How the page is laid out, as the address says it: the grouping (days go unsaid), and whether all is opened up."""
+    group, details = request.GET.get("group", ""), request.GET.get("details", "")
+    return {
+        "group": group if group in GROUPS and group != DAY else "",
+        "details": details if details in DETAILS else "",
+    }
 
 
-def _groups(line: str, group: str, after: str) -> list[tuple[Any, str, bool]]:
-    """(word, query, whether it is chosen) of each way to group; the same records stay on the page."""
-    return [
-        (word, line_query(line, after=after, group="" if name == DAY else name), name == (group or DAY))
-        for name, word in GROUPS.items()
-    ]
+def _layouts(line: str, shape: dict[str, str], after: str) -> dict[str, list[tuple[Any, str, bool]]]:
+    """(word, query, whether it is chosen) of each layout; the same records stay on the page."""
+
+    def address(**other: str) -> str:
+        return line_query(line, after=after, **shape | other)
+
+    chosen = shape["group"] or DAY
+    return {
+        "groups": [(word, address(group="" if name == DAY else name), name == chosen) for name, word in GROUPS.items()],
+        "details": [(word, address(details=name), name == shape["details"]) for name, word in DETAILS.items()],
+    }
 
 
 @require_safe
 def event_list(request: HttpRequest) -> HttpResponse:
     access.anywhere(request, needs=access.MAY_READ_RECORD)
-    scope, group = scope_of(request), _group(request)
+    scope, shape = scope_of(request), _shape(request)
     form = form_of(request.GET, scope)
-    if answer := written(request, form.line, group=group):
+    if answer := written(request, form.line, **shape):
         return answer
-    page, line = _page(form, scope), form.line.text
+    page, line = _page(form, scope, detailed=bool(shape["details"])), form.line.text
     after = str(form.cleaned_data.get("after") or "")
-    context = {"form": form, "page": page, "scope": scope, "chips": record_chips(form, group=group), "group": group}
-    context |= {"sections": page.sections(group or DAY), "groups": _groups(line, group, after)}
+    context = {"form": form, "page": page, "scope": scope, "chips": record_chips(form, **shape), "shape": shape}
+    context["shape_query"] = line_query("", **shape)
+    context |= {"sections": page.sections(shape["group"] or DAY), **_layouts(line, shape, after)}
     context["completeness"] = completeness.line(scope.organizations)
     context["is_older"] = not (page.rows or line or form.errors) and audit.page(scope, filters_of(form), size=1).rows
     if page.next_after is not None:
-        context["next_url"] = f"?{line_query(line, after=str(page.next_after), group=group)}"
+        context["next_url"] = f"?{line_query(line, after=str(page.next_after), **shape)}"
     if request.GET.get("after"):
-        context["newest_url"] = f"?{line_query(line, group=group)}"
+        context["newest_url"] = f"?{line_query(line, **shape)}"
     response = render(request, "audit/list.html", context | bar(request, "audit", form, scope))
     viewed(request, scope.organizations, whole=scope.whole)
     return response
@@ -95,8 +106,12 @@ def event_list(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def event_page(request: HttpRequest, seq: int) -> HttpResponse:
+    """One event's page; to the list's script only what stands under its line."""
     event = access.event(request, seq)
-    response = render(request, "audit/event.html", {"story": audit.story(event)})
+    if htmx.is_htmx(request):
+        response = htmx.part(request, "audit/drawer.html", {"row": audit.row(event), "seq": seq})
+    else:
+        response = render(request, "audit/event.html", {"story": audit.story(event)})
     scope = scope_of(request)
     viewed(request, scope.organizations, whole=scope.whole)
     return response

@@ -150,6 +150,15 @@
 	addEventListener("pageshow", unlock);
 	document.addEventListener("htmx:afterRequest", (event) => { if (event.target.matches?.("form[data-sent]")) unlock(); });
 
+	/* What a record says is fetched when its line is opened; the next opening or closing tries again. */
+	const unread = (event) => {
+		const place = event.target.closest?.("details.ev > div > [hx-get]");
+		if (!place) return;
+		if (!place.querySelector("span")) place.append(" ", document.createElement("span"));
+		say(place.querySelector("span").textContent = "The details could not be loaded. Close and open the line to try again.");
+	};
+	for (const name of ["htmx:responseError", "htmx:sendError"]) document.addEventListener(name, unread);
+
 	/* Select the rows on this page. */
 	document.addEventListener("change", (event) => {
 		const form = event.target.form ?? event.target.closest("table");

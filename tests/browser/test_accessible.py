@@ -51,6 +51,7 @@ PAGES: dict[str, tuple[str | None, str]] = {
     "answer: processing": ("auditor", "/answers/processing/"),
     "answer: breach": ("auditor", "/answers/breach/"),
     "record": ("auditor", "/audit/"),
+    "record in detail": ("auditor", "/audit/?details=1"),
     "record filtered": ("auditor", "/audit/?person=operator&outcome=succeeded"),
     "event": ("auditor", "/audit/1/"),
     "proof": ("auditor", "/audit/proof/"),

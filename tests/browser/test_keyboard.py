@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Opener
+from tests.browser.conftest import Opener, Watch
 
 pytestmark = pytest.mark.browser
 
@@ -128,11 +128,29 @@ def test_j_and_k_go_through_the_events_and_enter_opens_one(single_keys: Page) ->
     expect(rows.nth(1)).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("details.ev[open]")).to_have_count(1)
+    expect(page.locator("details.ev[open]").get_by_text("Kept", exact=True)).to_be_visible()
     page.keyboard.press("Tab")  # into what was opened; the row is still the same one
     page.keyboard.press("k")
     expect(rows.nth(0)).to_be_focused()
     page.keyboard.press("k")
     expect(rows.nth(0)).to_be_focused()
+
+
+def test_a_row_that_could_not_be_fetched_says_so_and_tries_again(open_as: Opener, watch: Watch) -> None:
+    page = open_as("auditor")
+    page.goto("/audit/")
+    row = page.locator("details.ev").first
+    page.route("**/audit/*/", lambda route: route.abort())
+    row.locator("summary").first.press("Enter")
+    expect(row.get_by_text("could not be loaded")).to_be_visible()
+    expect(row.get_by_role("link", name="Open record")).to_be_visible()
+    page.unroute("**/audit/*/")
+    row.locator("summary").first.press("Enter")
+    row.locator("summary").first.press("Enter")
+    expect(row.get_by_text("Kept", exact=True)).to_be_visible()
+    expect(row.get_by_text("could not be loaded")).to_have_count(0)
+    assert all("htmx:" in fault for fault in watch.faults)  # it writes each failed call to the console
+    watch.faults.clear()
 
 
 def test_j_and_k_go_through_the_register(single_keys: Page) -> None:

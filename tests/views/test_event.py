@@ -109,8 +109,23 @@ def test_a_record_that_does_not_exist_is_404(root: User, event: Event, seq: str)
     assert signed_in(root).get(f"/audit/{seq}/").status_code == 404
 
 
-@pytest.mark.parametrize("address", ["/audit/{seq}/", "/audit/"])
-def test_details_read_as_words(auditor: User, prod: Sandbox, address: str) -> None:
+OPENED = ("page", "drawer", "list")
+
+
+def raw(client: Client, seq: int, where: str) -> str:
+    """An event with all that it says: on its page, as its line in the list fetches it, and in the list opened up."""
+    address = "/audit/?details=1" if where == "list" else f"/audit/{seq}/"
+    response = client.get(address, headers={"HX-Request": "true"} if where == "drawer" else {})
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def told(client: Client, seq: int, where: str) -> str:
+    return unescape(raw(client, seq, where))
+
+
+@pytest.mark.parametrize("where", OPENED)
+def test_details_read_as_words(auditor: User, prod: Sandbox, where: str) -> None:
     """No JSON but in the whole text below; the difference by signs and not by colour alone; names instead of ids."""
     now = datetime.now(UTC)
     Name.objects.create(sandbox=prod, kind=Name.Kind.DATASET, external_id="58ee92", name="CRM out", read_at=now)
@@ -127,10 +142,7 @@ def test_details_read_as_words(auditor: User, prod: Sandbox, address: str) -> No
             "steps": [{"name": "Access token", "ok": True}],
         },
     )
-    text = (
-        page(signed_in(auditor), event.seq) if "{seq}" in address else signed_in(auditor).get(address).content.decode()
-    )
-    said = re.sub(r"<pre.*?</pre>", "", unescape(text), flags=re.DOTALL)
+    said = re.sub(r"<pre.*?</pre>", "", told(signed_in(auditor), event.seq, where), flags=re.DOTALL)
     for words in (
         "<del>viewer</del>",
         "<ins>auditor</ins>",
@@ -141,7 +153,8 @@ def test_details_read_as_words(auditor: User, prod: Sandbox, address: str) -> No
         "all records of this request",
     ):
         assert words in said
-    assert '{"' not in said.replace("htmx-config' content='{\"", "").split("<main", 1)[1]
+    assert '{"' not in said[said.find("<main") :]
+    assert ("<main" in said) == (where != "drawer")
 
 
 def test_it_leads_to_the_row_of_the_register(auditor: User, prod: Sandbox, event: Event) -> None:
@@ -151,8 +164,8 @@ def test_it_leads_to_the_row_of_the_register(auditor: User, prod: Sandbox, event
     entry = RegisterEntry.objects.create(
         sandbox=prod, organization=prod.organization, job=job, outcome="cancelled", sort_at=now
     )
-    for text in (page(signed_in(auditor), event.seq), signed_in(auditor).get("/audit/").content.decode()):
-        assert f'href="/register/{entry.pk}/"' in text
+    for where in OPENED:
+        assert f'href="/register/{entry.pk}/"' in told(signed_in(auditor), event.seq, where)
 
 
 def test_how_long_it_is_kept(root: User, prod: Sandbox) -> None:
@@ -248,10 +261,14 @@ def test_an_altered_text_is_told(auditor: User, event: Event) -> None:
     assert "10.20.4.17" in page(signed_in(auditor), event.seq)
 
 
-def test_expired_content_leaves_a_tombstone(root: User, auditor: User, event: Event) -> None:
+def expire(event: Event) -> None:
     ContentExpiry(seq=event.seq, at="2026-06-01T00:00:00Z", reason="sign-ins are kept 12 months").save()
     with connection.cursor() as cursor:
         cursor.execute(f"DELETE FROM {CONTENT} WHERE seq = %s", [event.seq])  # noqa: S608
+
+
+def test_expired_content_leaves_a_tombstone(root: User, auditor: User, event: Event) -> None:
+    expire(event)
     text = page(signed_in(root), event.seq)
     assert "has expired" in text
     assert "sign-ins are kept 12 months" in text
@@ -260,6 +277,11 @@ def test_expired_content_leaves_a_tombstone(root: User, auditor: User, event: Ev
     assert "wrong dataset" not in text
     # Whose org it was is gone with the content.
     assert signed_in(auditor).get(f"/audit/{event.seq}/").status_code == 403
+
+
+def test_a_line_whose_content_is_gone_says_so_when_it_is_opened(root: User, event: Event) -> None:
+    expire(event)
+    assert "is no longer here" in told(signed_in(root), event.seq, "drawer")
 
 
 def test_content_that_went_without_an_expiry_is_an_alarm(root: User, event: Event) -> None:
@@ -282,4 +304,5 @@ def test_text_from_outside_is_escaped(auditor: User, prod: Sandbox) -> None:
         subject=Subject(sandbox=prod, job_id=nasty),
         details={nasty: nasty, "before": {nasty: nasty}, "after": {}},
     )
-    assert nasty not in signed_in(auditor).get(f"/audit/{event.seq}/").content.decode()
+    for where in OPENED:
+        assert nasty not in raw(signed_in(auditor), event.seq, where)
