@@ -21,6 +21,7 @@ from segadmin.views import (
     retention,
     reviews,
     saved_views,
+    search,
     shell,
     unusual,
 )
@@ -54,6 +55,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{SANDBOX}jobs/<job_id:job_id>/", jobs.job_page, name="job"),
     path("drafts/", requests.drafts, name="drafts"),
     path("register/", register.register_list, name="register"),
+    path("register/query/", search.query_help, {"page": "register"}, name="register_query"),
     path("register/<int:pk>/", register.entry_page, name="register_entry"),
     path("register/<int:pk>/amend/", register.amend, name="register_amend"),
     path("answers/", answers.page, {"answer": "exported"}, name="answers"),
@@ -70,6 +72,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("retention/", retention.page, name="retention"),
     path("retention/holds/new/", retention.hold, name="hold_place"),
     path("retention/holds/<int:pk>/release/", retention.release, name="hold_release"),
+    path("audit/query/", search.query_help, {"page": "audit"}, name="audit_query"),
     path("audit/<int:seq>/", audit.event_page, name="event"),
     path("completeness/", completeness.page, name="completeness"),
     path("completeness/export.csv", completeness.file, name="completeness_csv"),

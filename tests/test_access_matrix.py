@@ -104,6 +104,8 @@ RULES: dict[str, Rule] = {
     "home": Rule(get=EVERYBODY),
     "set_zone": Rule(post=EVERYBODY),
     "keys": Rule(get=EVERYBODY, post=EVERYBODY),
+    "audit_query": Rule(get=EVERYBODY),
+    "register_query": Rule(get=EVERYBODY),
     "stay": Rule(post=EVERYBODY),
     "healthz": OPEN,
     "readyz": OPEN,

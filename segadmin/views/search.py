@@ -6,16 +6,17 @@ from datetime import timedelta
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.views.decorators.http import require_safe
 
-from segadmin import access
+from segadmin import access, htmx
 from segadmin.actions import views as actions
 from segadmin.forms.audit import Chip, EventFilterForm
 from segadmin.forms.register import RegisterFilterForm
-from segadmin.forms.search import LABELS, QueryLine, query
+from segadmin.forms.search import LABELS, PAGES, QueryLine, query
 from segadmin.models import Organization
-from segadmin.queries import audit, register, saved_views, search, search_audit, search_register
+from segadmin.queries import audit, register, saved_views, search, search_audit, search_help, search_register
 
 # What the record's page shows when no period is asked for.
 DEFAULT_DAYS = 92
@@ -144,8 +145,18 @@ def bar(request: HttpRequest, page: str, form: RecordSearch | RegisterSearch, sc
         "tabs": [(tab, query(tab.view.query)) for tab in saved_views.tabs(user, page, scope, line)],
         "search_page": page,
         "save_query": query(line, page=page),
-        "known": dict.fromkeys((search_audit if page == "audit" else search_register).QUALIFIERS.values()),
+        "help_page": f"{page}_query",
     }
+
+
+@require_safe
+def query_help(request: HttpRequest, page: str) -> HttpResponse:
+    """How a query is written: a page, or for the fold above the query only its text."""
+    access.current(request)
+    context = {"page": page, "page_name": dict(PAGES)[page], "qualifiers": search_help.qualifiers(page)}
+    if htmx.is_htmx(request):
+        return htmx.part(request, "search/help.html#text", context)
+    return render(request, "search/help.html", context)
 
 
 def viewed(request: HttpRequest, organizations: Sequence[Organization], *, whole: bool = False) -> None:
