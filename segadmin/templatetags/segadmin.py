@@ -14,7 +14,7 @@ from django.forms import BaseForm, BaseFormSet, BoundField, CheckboxInput
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.functional import Promise
-from django.utils.html import conditional_escape, format_html
+from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -356,6 +356,27 @@ def error_summary(*forms: AnyForm | None) -> dict[str, object]:
     problems = [problem for form in forms if form is not None for problem in _problems(form)]
     heading = ngettext("One thing to put right", "%(n)d things to put right", len(problems)) % {"n": len(problems)}
     return {"problems": problems, "heading": heading}
+
+
+@register.simple_tag
+def choices(field: BoundField) -> SafeString:
+    """Write the ticks or radios of a menu, each inside of its label: seventy are too many for a template each.
+
+    The first one has the id that `error_summary` links to.
+    """
+    bad = mark_safe(' aria-invalid="true"') if field.errors else ""
+    drawn = (
+        (
+            option["type"],
+            option["name"],
+            option["value"],
+            mark_safe(" checked") if option["selected"] else "",
+            bad if number else format_html(' id="{}"{}', _anchor(field), bad),
+            option["label"],
+        )
+        for number, option in enumerate(subwidget.data for subwidget in field.subwidgets)
+    )
+    return format_html_join("", '<label><input type="{}" name="{}" value="{}"{}{}> {}</label>', drawn)
 
 
 def _problems(form: AnyForm) -> Iterable[Problem]:

@@ -11,7 +11,7 @@
 	   while the page is in sight, not paused, and nobody is typing, choosing or selecting in it. */
 	let paused = false;
 	const due = new WeakMap();
-	const pace = (element) => Math.max(2, Number(element.dataset.pollSeconds) || 10) * 1000;
+	const pace = (element) => Math.max(2, element.dataset.pollSeconds || 10) * 1000;
 	const busy = (element) => {
 		const at = document.activeElement, chosen = getSelection();
 		return (element.contains(at) && at.matches("select, textarea, input:not([type=checkbox], [type=radio])"))
@@ -50,7 +50,7 @@
 	for (const name of ["htmx:beforeSwap", "htmx:oobBeforeSwap"]) document.addEventListener(name, hold);
 
 	/* Distances from now, by the server's clock. */
-	const root = document.documentElement, skew = Number(root.dataset.now) * 1000 - Date.now();
+	const root = document.documentElement, skew = root.dataset.now * 1000 - Date.now();
 	const rough = (s) => s < 45 ? "" : s < 3570 ? `${Math.max(1, Math.round(s / 60))} min`
 		: s < 171000 ? `${Math.max(1, Math.round(s / 3600))} h` : `${Math.round(s / 86400)} days`;
 	const age = () => {
@@ -150,12 +150,10 @@
 	addEventListener("pageshow", unlock);
 	document.addEventListener("htmx:afterRequest", (event) => { if (event.target.matches?.("form[data-sent]")) unlock(); });
 
-	/* What a record says is fetched when its line is opened; the next opening or closing tries again. */
+	/* What a fold fetches when it is opened and could not get: its link stays, and the next opening tries again. */
 	const unread = (event) => {
-		const place = event.target.closest?.("details.ev > div > [hx-get]");
-		if (!place) return;
-		if (!place.querySelector("span")) place.append(" ", document.createElement("span"));
-		say(place.querySelector("span").textContent = "The details could not be loaded. Close and open the line to try again.");
+		const place = event.target.closest?.("details [hx-get]");
+		if (place) say((place.querySelector("b") ?? place.appendChild(document.createElement("b"))).textContent = " Could not be loaded. Close and open it to try again.");
 	};
 	for (const name of ["htmx:responseError", "htmx:sendError"]) document.addEventListener(name, unread);
 
