@@ -83,7 +83,7 @@ def test_both_statements_stand_on_the_entry_and_in_the_list(entry: RegisterEntry
 @pytest.mark.parametrize("query", ["?text=print+house", "?text=crm+team", "?recipient=print"])
 def test_old_and_new_are_found(entry: RegisterEntry, admin: User, auditor: User, query: str) -> None:
     signed_in(admin).post(url(entry), typed(recipient="Print house"))
-    assert f'data-entry="{entry.pk}"' in signed_in(auditor).get(f"/register/{query}").content.decode()
+    assert f'id="entry-{entry.pk}"' in signed_in(auditor).get(f"/register/{query}").content.decode()
 
 
 @pytest.mark.parametrize(
