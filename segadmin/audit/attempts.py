@@ -72,8 +72,28 @@ def attempt(
             details=details,
         )
         row.opened_seq = event.seq
-        row.save(force_insert=True)
+        _insert(row)
     return row
+
+
+# Every column but the key, in the order of the model's fields. As a statement of its own: `save()` would take a third
+# of all the time that a call waits for.
+_INSERT = (
+    "INSERT INTO segadmin_attempt (uuid, kind, state, sandbox_id, export_request_id, job_id, actor, fingerprint, "
+    "opened_at, deadline_at, closed_at, opened_seq, closed_seq, note, settlement, look_until_at) "
+    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id"
+)
+
+
+def _insert(row: Attempt) -> None:
+    """What `row.save(force_insert=True)` does."""
+    connection = transaction.get_connection()
+    fields = [field for field in Attempt._meta.concrete_fields if not field.primary_key]
+    values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, values)
+        row.pk = cursor.fetchone()[0]
+    row._state.adding, row._state.db = False, connection.alias
 
 
 def close(

@@ -1,5 +1,6 @@
 """Remote changes are write-ahead: no event, no call; one outcome each; a lost answer is settled once."""
 
+import re
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -55,6 +56,18 @@ def asked(actor: Actor, sandbox: Sandbox, **values: Any) -> Attempt:
     row = attempt(actor=actor, kind=kind, sandbox=sandbox, sentence="asked to create an export", **values)
     assert row is not None
     return row
+
+
+def test_what_is_written_is_what_the_model_would_write(actor: Actor, prod: Sandbox, wish: ExportRequest) -> None:
+    """The statement is written out, so it must name every column, in the order of the values."""
+    row = asked(actor, prod, export_request=wish, fingerprint="f" * 64, details={"dataset": "a"})
+    read, columns = Attempt.objects.get(pk=row.pk), list(Attempt._meta.concrete_fields)
+    assert [getattr(read, field.attname) for field in columns] == [getattr(row, field.attname) for field in columns]
+    named = re.search(r"\((.*?)\)", attempts._INSERT)
+    assert named is not None
+    assert named[1].split(", ") == [field.column for field in columns if not field.primary_key]
+    row.refresh_from_db()  # it knows where it is kept
+    assert row.export_request == wish
 
 
 def last() -> EventContent:
