@@ -83,19 +83,24 @@ def _personal(request: HttpRequest) -> dict[str, object]:
         "nav": _nav(request, access.menu(user)),
         "has_drafts": access.may_create_somewhere(user),
         "roles_text": ", ".join(sorted(str(role.label) for role in access.roles_anywhere(user))),
+        "access_ends_at": access.ends_at(user),
         "idle_seconds": settings.IDLE_SECONDS,
         "mirror": mirror_age(),
         "retention_text": retention.sentence(),
         "last_sign_in_at": _previous_sign_in(request),
-        **_of_record(request),
+        **_of_record(request, user),
     }
 
 
-def _of_record(request: HttpRequest) -> dict[str, object]:
+def _of_record(request: HttpRequest, user: User) -> dict[str, object]:
     """On pages of the record: its newest receipt, and what is proven. Read only where a template asks for it."""
     if not request.path.startswith(OF_RECORD):
         return {}
-    return {"receipt": SimpleLazyObject(proof.receipt), "proof_banner": SimpleLazyObject(proof.banner)}
+    return {
+        "receipt": SimpleLazyObject(proof.receipt),
+        "proof_banner": SimpleLazyObject(proof.banner),
+        "may_set_witness": access.reach(user, access.MAY_ADMINISTER).everywhere,
+    }
 
 
 def _nav(request: HttpRequest, keys: list[str]) -> list[NavItem]:

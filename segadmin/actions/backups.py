@@ -6,6 +6,7 @@ holds encryption keys or the signing key: keep those apart from it.
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import sqlite3
@@ -23,12 +24,14 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from segadmin.actions import proof
 from segadmin.actions.refusals import NotDone
-from segadmin.audit import Actor, checkpoints, mark, record
+from segadmin.audit import Actor, mark, record
 from segadmin.audit.epochs import begin_epoch
 from segadmin.models import Action, ChainHead
 from segadmin.queries import keys
 
+log = logging.getLogger("segadmin.record")
 FORMAT = 1
 EXTRAS = ("checkpoints.txt", "public_keys.txt")
 # Rows that are of no use later and open the door now: who has a session's key is signed in. People sign in again.
@@ -39,7 +42,7 @@ def make(*, actor: Actor, target: Path) -> dict[str, Any]:
     """Write a backup to `target` and check it. Returns its manifest. Raises NotDone, and leaves no file then."""
     if target.exists():
         raise NotDone(f"{target} is there already. Choose another name; a backup never overwrites a file.")
-    checkpoints.make(actor=actor)
+    _checkpoint(actor)
     with _scratch() as folder:
         database = folder / ("database.dump" if connection.vendor == "postgresql" else "database.sqlite3")
         _copy_out(database)
@@ -58,6 +61,14 @@ def make(*, actor: Actor, target: Path) -> dict[str, Any]:
         details={"file": target.name, **{name: manifest[name] for name in ("seq", "epoch", "chain", "files")}},
     )
     return manifest
+
+
+def _checkpoint(actor: Actor) -> None:
+    """A backup is worth having also where the signing key can't be used."""
+    try:
+        proof.make_checkpoint(actor=actor)
+    except NotDone as problem:
+        log.error("%s", problem)
 
 
 def restore(*, actor: Actor, source: Path, reason: str, known_highest: int | None, replace: bool) -> dict[str, Any]:
@@ -108,7 +119,7 @@ def inspect() -> dict[str, Any]:
     from segadmin.audit.verify import verify
 
     head = ChainHead.objects.get(pk=1)
-    result = verify()
+    result = verify(here=False)
     return {
         "epoch": head.epoch,
         "seq": head.seq,

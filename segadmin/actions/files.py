@@ -12,12 +12,13 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from segadmin import __version__, crypto
@@ -37,6 +38,9 @@ FILES_AN_HOUR = 60
 # A file that shows no sign of life for so long (a killed process) does not keep its person from taking another one.
 SILENT_SECONDS = 60
 BEAT_SECONDS = 10
+# And after so long without one it is on record that nobody knows how it ended.
+GIVEN_UP_SECONDS = 3600
+MOST_AT_ONCE = 100
 LONGEST = timedelta(days=1)
 CHANGED = "changed_while_written"
 VERSION = f"segadmin {__version__}"
@@ -145,7 +149,13 @@ def _pulse_key(receipt: FileReceipt) -> str:
 
 def _is_alive(receipt: FileReceipt, now: datetime) -> bool:
     """Whether an unfinished file was begun just now, or has given a sign of life."""
-    return receipt.at > now - timedelta(seconds=SILENT_SECONDS) or cache.get(_pulse_key(receipt)) is not None
+    return _last_sign(receipt) > now - timedelta(seconds=SILENT_SECONDS)
+
+
+def _last_sign(receipt: FileReceipt) -> datetime:
+    """When it was begun, or when it last gave a sign of life."""
+    told = cache.get(_pulse_key(receipt))
+    return datetime.fromtimestamp(told, UTC) if isinstance(told, float) else receipt.at
 
 
 class Pulse:
@@ -159,7 +169,7 @@ class Pulse:
         now = time.monotonic()
         if now - self._last >= BEAT_SECONDS:
             self._last = now
-            cache.set(self._key, 1, SILENT_SECONDS)
+            cache.set(self._key, timezone.now().timestamp(), GIVEN_UP_SECONDS)
 
 
 def _checkpoint(actor: Actor) -> int | None:
@@ -237,13 +247,49 @@ def break_off(*, actor: Actor, receipt: FileReceipt, subject: Subject, rows: int
     return True
 
 
+def give_up(*, actor: Actor) -> int:
+    """Close the receipts of files whose end nobody tells any more, such as of a killed process. Returns how many.
+
+    How much of them left is not known. Where the end is told after all, that counts.
+    """
+    now = timezone.now()
+    silent = now - timedelta(seconds=GIVEN_UP_SECONDS)
+    done = 0
+    for receipt in FileReceipt.objects.filter(finished_at=None, at__lt=silent).order_by("pk")[:MOST_AT_ONCE]:
+        if _last_sign(receipt) > silent:
+            continue
+        with transaction.atomic():
+            if FileReceipt.objects.filter(pk=receipt.pk, finished_at=None).update(finished_at=now) != 1:
+                continue
+            record(
+                actor=actor,
+                action=Action.RECORD_EXPORTED,
+                outcome=Outcome.UNKNOWN,
+                sentence=f"does not know how {_words(receipt)} came to its end, which {receipt.by} had asked for: "
+                "whoever sent it gave no sign of life for an hour",
+                subject=_subject_of(receipt),
+                details=_details(receipt),
+            )
+        done += 1
+    return done
+
+
+def _subject_of(receipt: FileReceipt) -> Subject:
+    """As that of its order."""
+    slugs = receipt.filter.get("organizations") or []
+    alone = len(slugs) == 1 and not receipt.filter.get("whole")
+    return Subject(organization=Organization.objects.filter(slug=slugs[0]).first() if alone else None)
+
+
 def _rows(rows: int) -> str:
     return "1 row" if rows == 1 else f"{rows:,} rows"
 
 
 def _close(receipt: FileReceipt, values: dict[str, Any]) -> bool:
     values = {**values, "finished_at": timezone.now()}
-    if FileReceipt.objects.filter(pk=receipt.pk, finished_at=None).update(**values) != 1:
+    # One that was given up has no rows: what is told late is better than that.
+    there = FileReceipt.objects.filter(Q(finished_at=None) | Q(rows=None), pk=receipt.pk)
+    if there.update(**values) != 1:
         return False
     for name, value in values.items():
         setattr(receipt, name, value)

@@ -1,7 +1,7 @@
 """What keeps the record provable: verifications, checkpoints, their way to an outside witness, keys and settings."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,10 +14,10 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from segadmin.actions.mail import send_mail
+from segadmin import crypto
+from segadmin.actions.deliveries import Witness, deliver
 from segadmin.actions.refusals import NotDone
-from segadmin.aep.errors import AEPError
-from segadmin.aep.webhook import post_webhook, webhook_problem
+from segadmin.aep.webhook import webhook_problem
 from segadmin.audit import Actor, checkpoints, keys, record
 from segadmin.audit.receipts import receipt_of
 from segadmin.audit.verifier import Checkpoint as Line
@@ -30,18 +30,7 @@ WEBHOOK_AGAIN = timedelta(minutes=10)
 VERIFY_EVERY = timedelta(hours=24)
 MOST_MINUTES = 24 * 60
 _BUSY_SECONDS = 3600
-
-
-@dataclass(frozen=True)
-class Witness:
-    """One outside witness: `kind` is mail or webhook. What stands on record of a webhook is its host alone."""
-
-    kind: str
-    address: str
-
-    @property
-    def shown(self) -> str:
-        return self.address if self.kind == "mail" else urlsplit(self.address).hostname or ""
+log = logging.getLogger("segadmin.record")
 
 
 # -- verification ------------------------------------------------------------------------------------------------------
@@ -132,8 +121,23 @@ def _told(result: Result) -> dict[str, Any]:
 
 
 def make_checkpoint(*, actor: Actor) -> Checkpoint | None:
-    """Sign the head as it stands; None for an empty record."""
-    return checkpoints.make(actor=actor)
+    """Sign the head as it stands; None for an empty record. Raises NotDone where the signing key can't be used."""
+    try:
+        return checkpoints.make(actor=actor)
+    except (OSError, crypto.SigningKeyBroken) as error:
+        raise NotDone(_without_key(error)) from error
+
+
+def _without_key(error: OSError | crypto.SigningKeyBroken) -> str:
+    if isinstance(error, OSError):
+        return _("No checkpoint was made: the signing key %(file)s can't be read: %(why)s.") % {
+            "file": keys.FILE,
+            "why": error.strerror or type(error).__name__,
+        }
+    return _(
+        "No checkpoint was made: the file %(file)s in the data folder holds no signing key. Put back the copy that you kept, "
+        "or replace the key on this page."
+    ) % {"file": keys.FILE}
 
 
 def installation() -> Installation:
@@ -157,78 +161,7 @@ def send_checkpoint(*, actor: Actor, kinds: Sequence[str] = ("mail", "webhook"))
     if newest is None:
         return []
     chosen = [witness for witness in witnesses(installation()) if witness.kind in kinds]
-    return [_send(actor, newest, witness) for witness in chosen]
-
-
-def _send(actor: Actor, checkpoint: Checkpoint, witness: Witness) -> Delivery:
-    problem = (_mail if witness.kind == "mail" else _webhook)(checkpoint, witness.address)
-    last = Delivery.objects.filter(kind=witness.kind).order_by("-at", "-pk").first()
-    delivery = Delivery(
-        checkpoint=checkpoint,
-        kind=witness.kind,
-        address=witness.shown[:300],
-        at=timezone.now(),
-        ok=not problem,
-        note=problem[:300],
-    )
-    with transaction.atomic():
-        delivery.save(force_insert=True)
-        # A witness that stays out of reach is one event, not one for each try.
-        if not problem or last is None or last.ok or actor.kind != "system":
-            said = f"sent checkpoint {checkpoint.number} (record {checkpoint.seq:,}) to {witness.shown}"
-            record(
-                actor=actor,
-                action=Action.WITNESS,
-                outcome=Outcome.FAILED if problem else Outcome.SUCCEEDED,
-                sentence=f"could not reach {witness.shown} with checkpoint {checkpoint.number}" if problem else said,
-                details={"checkpoint": checkpoint.number, "kind": witness.kind, "problem": problem},
-            )
-    return delivery
-
-
-def _mail(checkpoint: Checkpoint, address: str) -> str:
-    """Empty when the mail server took it, else a sentence."""
-    receipt = receipt_of(checkpoint.seq, checkpoint.chain)
-    public = "\n".join(keys.public_lines())
-    body = (
-        f"This is checkpoint {checkpoint.number} of the record of segadmin at {settings.PUBLIC_URL}.\n"
-        "Please keep this mail where the administrators of segadmin can't change it. With it anybody can show later "
-        f"that\nnothing up to record {checkpoint.seq:,} was changed, removed or put in since.\n\n"
-        f"{checkpoint.text}\n\n"
-        f"Receipt: {receipt}\n\n"
-        f"Public keys:\n{public}\n\n"
-        "To compare: paste the first line above, or the receipt, into the page "
-        f"{settings.PUBLIC_URL}/audit/proof/compare/,\nor run the verifier of an evidence pack on a machine of your own "
-        "with this mail, saved as a text file:\n"
-        "    python -I verifier.py PACK.zip --checkpoints MAIL.txt --public-key MAIL.txt\n"
-    )
-    return send_mail(
-        to=address, subject=f"segadmin checkpoint {checkpoint.number}: record {checkpoint.seq:,}", body=body
-    )
-
-
-def _webhook(checkpoint: Checkpoint, url: str) -> str:
-    """Empty when the webhook took it, else a sentence."""
-    receipt = receipt_of(checkpoint.seq, checkpoint.chain)
-    payload = {
-        "text": f"segadmin checkpoint {checkpoint.number}: record {checkpoint.seq:,}, receipt {receipt}",
-        "checkpoint": checkpoint.text,
-        "receipt": str(receipt),
-        "installation": settings.PUBLIC_URL,
-        "public_keys": keys.public_lines(),
-    }
-    try:
-        post_webhook(
-            url,
-            payload,
-            listed=settings.UPSTREAM_HOSTS,
-            proxy=settings.UPSTREAM_PROXY,
-            ca_file=settings.UPSTREAM_CA_FILE,
-            deadline_seconds=settings.UPSTREAM_DEADLINE_SECONDS,
-        )
-    except AEPError as error:
-        return error.message
-    return ""
+    return [deliver(actor=actor, checkpoint=newest, witness=witness) for witness in chosen]
 
 
 # -- settings and key --------------------------------------------------------------------------------------------------
@@ -289,14 +222,26 @@ def _check_witness(mail: str, webhook: str, minutes: int) -> None:
 def rotate_signing_key(*, actor: Actor, reason: str = "") -> Checkpoint | None:
     """Sign with a fresh key from now on. The old one is destroyed, so that nobody can ever sign with it again.
 
-    The checkpoint that shows the fresh key's first use is made at once.
+    The checkpoint that shows the fresh key's first use is made at once. A file that holds no key is replaced too. Raises
+    NotDone where the file can't be read or written.
     """
+    try:
+        return _rotate(actor, reason)
+    except OSError as error:
+        raise NotDone(_without_key(error)) from error
+
+
+def _rotate(actor: Actor, reason: str) -> Checkpoint | None:
     with transaction.atomic():
-        old = keys.signer().key_id
+        try:
+            old = keys.signer().key_id
+        except crypto.SigningKeyBroken:
+            old = ""
+        what = f"destroyed the signing key {old}" if old else "took away the signing key, which could not be used,"
         record(
             actor=actor,
             action=Action.CHECKPOINT,
-            sentence=f"destroyed the signing key {old} and made another one",
+            sentence=f"{what} and made another one",
             details={"key_before": old, "reason": reason},
         )
         keys.replace()
@@ -318,12 +263,23 @@ def tend(*, actor: Actor, now: datetime | None = None, is_over: Callable[[], boo
     now = now or timezone.now()
     place = installation()
     if checkpoints.is_due(now, timedelta(minutes=place.checkpoint_minutes)) and _claim("checkpoint", 60):
-        make_checkpoint(actor=actor)
+        _make_or_say(actor)
     for witness in witnesses(place):
         if _is_due(witness, now) and _claim(f"witness-{witness.kind}", 120):
             send_checkpoint(actor=actor, kinds=[witness.kind])
     if _verification_is_due(now) and _claim("verification", _BUSY_SECONDS):
         _verify_unless(is_over, actor)
+
+
+def _make_or_say(actor: Actor) -> None:
+    """What else is due must not wait for a signing key; the line in the log is a receipt where logs are kept elsewhere."""
+    try:
+        made = make_checkpoint(actor=actor)
+    except NotDone as problem:
+        log.error("%s", problem)
+        return
+    if made is not None:
+        log.info("Checkpoint %d: record %d, receipt %s", made.number, made.seq, receipt_of(made.seq, made.chain))
 
 
 def _verify_unless(is_over: Callable[[], bool], actor: Actor) -> None:

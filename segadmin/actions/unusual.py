@@ -13,10 +13,10 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from segadmin.actions.mail import send_mail
+from segadmin.actions.mail import message_id, send_mail
 from segadmin.actions.refusals import NotDone
 from segadmin.audit import Actor, Subject, record
-from segadmin.models import Action, Finding, Installation, Organization, Outcome, UnusualMail, UnusualRule
+from segadmin.models import NOT_KNOWN, Action, Finding, Installation, Organization, Outcome, UnusualMail, UnusualRule
 from segadmin.queries import unusual
 
 # A flood is one mail: it waits so long for more, and the next comes so much later.
@@ -167,12 +167,23 @@ def _tell(actor: Actor, place: UnusualMail, untold: Sequence[Finding], now: date
     failed = place.tried_at is not None and bool(place.problem) and place.tried_at > now - MAIL_AGAIN
     if rests or failed or untold[0].found_at > now - WAIT:
         return False
-    busy = Q(tried_at=place.tried_at) if place.tried_at else Q(tried_at=None)
-    if not UnusualMail.objects.filter(busy, pk=place.pk).update(tried_at=now):
+    if not _begin(actor, place, untold, address, now):
         return False  # another process is at it
-    problem = _mail(place.organization, address, untold)
+    problem = _mail(place, address, untold)
     _note(actor, place, untold, address, problem, now)
     return not problem
+
+
+def _begin(actor: Actor, place: UnusualMail, untold: Sequence[Finding], address: str, now: datetime) -> bool:
+    """Claim it, and keep that it is about to be sent: where the end can't be kept, the next try is later and says so."""
+    busy = Q(tried_at=place.tried_at) if place.tried_at else Q(tried_at=None)
+    with transaction.atomic():
+        if not UnusualMail.objects.filter(busy, pk=place.pk).update(tried_at=now, problem=NOT_KNOWN):
+            return False
+        if not place.problem:
+            sentence = f"began to tell {address} of {_count(place, untold)}"
+            _record(actor, place, untold, Outcome.REQUESTED, sentence)
+    return True
 
 
 def address_of(place: UnusualMail) -> str:
@@ -190,24 +201,40 @@ def _note(
     values: dict[str, Any] = {"problem": problem[:300]}
     if not problem:
         values |= {"told_finding": untold[-1].pk, "sent_at": now}
-    count = len(untold)
-    words = f"{count:,} unusual {'export' if count == 1 else 'exports'} of {place.organization.name}"
+    words = _count(place, untold)
     with transaction.atomic():
         UnusualMail.objects.filter(pk=place.pk).update(**values)
-        # An address that stays out of reach is one event, not one for each try.
-        if not problem or not place.problem:
-            record(
-                actor=actor,
-                action=Action.UNUSUAL_TOLD,
-                outcome=Outcome.FAILED if problem else Outcome.SUCCEEDED,
-                sentence=f"could not tell {address} of {words}" if problem else f"told {address} of {words}",
-                subject=Subject(organization=place.organization),
-                details={"findings": [row.pk for row in untold[:500]], "count": count, "problem": problem},
-            )
+        # An address that stays out of reach is two events, not two for each try.
+        if problem and not place.problem:
+            _record(actor, place, untold, Outcome.FAILED, f"could not tell {address} of {words}", problem=problem)
+        elif not problem:
+            again = place.problem == NOT_KNOWN
+            more = ", perhaps for the second time: what became of an earlier try is not known" if again else ""
+            sentence = f"told {address} of {words}{more}"
+            _record(actor, place, untold, Outcome.SUCCEEDED, sentence, problem="", perhaps_again=again)
 
 
-def _mail(organization: Organization, address: str, untold: Sequence[Finding]) -> str:
+def _count(place: UnusualMail, untold: Sequence[Finding]) -> str:
+    count = len(untold)
+    return f"{count:,} unusual {'export' if count == 1 else 'exports'} of {place.organization.name}"
+
+
+def _record(
+    actor: Actor, place: UnusualMail, untold: Sequence[Finding], outcome: Outcome, sentence: str, **more: Any
+) -> None:
+    record(
+        actor=actor,
+        action=Action.UNUSUAL_TOLD,
+        outcome=outcome,
+        sentence=sentence,
+        subject=Subject(organization=place.organization),
+        details={"findings": [row.pk for row in untold[:500]], "count": len(untold), **more},
+    )
+
+
+def _mail(place: UnusualMail, address: str, untold: Sequence[Finding]) -> str:
     """Empty when the mail server took it, else a sentence."""
+    organization = place.organization
     name = " ".join(organization.name.split())
     noun = _("unusual export") if len(untold) == 1 else _("unusual exports")
     lines = [
@@ -217,10 +244,16 @@ def _mail(organization: Organization, address: str, untold: Sequence[Finding]) -
     if len(untold) > IN_ONE_MAIL:
         lines.append(_("- and %(n)s more") % {"n": f"{len(untold) - IN_ONE_MAIL:,}"})
     told = "\n".join(lines)
-    body = (
+    twice = _("This mail may have reached you before: what became of an earlier try is not known here.") + "\n\n"
+    body = (twice if place.problem == NOT_KNOWN else "") + (
         f"segadmin found {len(untold):,} {noun} of {name}, by the rules that are set there:\n\n{told}\n\n"
         "Each is a finding: one person explains it, another one checks that and closes it.\n"
         f"Rules, and who gets this mail: {settings.PUBLIC_URL}/organizations/{organization.slug}/unusual/\n"
         "At most one such mail an hour comes for an organization.\n"
     )
-    return send_mail(to=address, subject=f"segadmin: {len(untold):,} {noun}, {name}", body=body)
+    return send_mail(
+        to=address,
+        subject=f"segadmin: {len(untold):,} {noun}, {name}",
+        body=body,
+        message=message_id("unusual", place.organization_id, untold[0].pk, untold[-1].pk, address),
+    )

@@ -7,28 +7,26 @@ the record's back shows by it. Only the full check looks at them.
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db import connection
 from django.db.models import F, Max, Q
 
 from segadmin.audit.verifier import Damage, without_floats
 from segadmin.models import (
     Action,
     Amendment,
-    Attempt,
     ContentExpiry,
     Event,
     EventContent,
     ExportRequest,
-    FileReceipt,
     Hold,
+    Installation,
     Outcome,
     RegisterEntry,
     RequestState,
     SigningKey,
-    Verification,
 )
 
 DIFFERS = "row differs"
@@ -36,6 +34,7 @@ CHUNK = 500
 MOST_NAMED = 50
 # The instants of a row and of its record are taken one after the other.
 NEAR = timedelta(minutes=1)
+MONTH = timedelta(days=365.25 / 12)
 _STATED = ("purpose", "recipient", "ticket", "legal_basis")
 _COMPARED = ("author_name", "body", "names", *_STATED)
 PART = 5000
@@ -51,6 +50,7 @@ class Told(NamedTuple):
     actor: str
     organization: str
     details: dict[str, Any]
+    outcome: str
 
 
 def told_by(*actions: Action, after: int = 0, last: int | None = None) -> Iterator[Told]:
@@ -62,12 +62,19 @@ def told_by(*actions: Action, after: int = 0, last: int | None = None) -> Iterat
         yield from (told for seq, text in found if (told := _told(seq, text)))
 
 
+def told_of(seqs: Iterable[int]) -> dict[int, Told]:
+    """What these records say, of those whose content is there."""
+    texts = EventContent.objects.filter(pk__in=list(seqs)).order_by().values_list("event_id", "text")
+    return {seq: told for seq, text in texts if (told := _told(seq, text))}
+
+
 def _told(seq: int, text: object) -> Told | None:
     """None for a text that is no event's, which the other half of the check names."""
     try:
         told = json.loads(text if isinstance(text, str) else "")
         at, actor, details = datetime.fromisoformat(told["at"]), told["actor"]["name"], told["details"]
-        return Told(seq, at, actor, told["organization"].get("slug", ""), details if isinstance(details, dict) else {})
+        details = details if isinstance(details, dict) else {}
+        return Told(seq, at, actor, told["organization"].get("slug", ""), details, told["outcome"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -78,14 +85,34 @@ def beside(last: int) -> list[Damage]:
     Others go on writing meanwhile: a row and its record are written in one transaction, so up to a record that was there
     at the start both are there, or something is wrong.
     """
-    found: list[Damage] = []
-    for part in (_expiries(last), _holds(last), _amendments(last), _keys(last), _requests_gone(last), _register()):
-        found += [damage for damage, _number in zip(part, range(MOST_NAMED), strict=False)]
-    return found
+    parts = (_expiries(last), _too_early(last), _holds(last), _amendments(last), _keys(last), _register())
+    return some_of_each(parts)
 
 
-def _expired_and_told(seqs: Iterable[int]) -> set[int]:
+def some_of_each(parts: Iterable[Iterable[Damage]]) -> list[Damage]:
+    """At most MOST_NAMED of each part."""
+    return [damage for part in parts for damage, _number in zip(part, range(MOST_NAMED), strict=False)]
+
+
+def expired_and_told(seqs: Iterable[int]) -> set[int]:
+    """Those of these records whose content is gone: what they told of can't be compared any more."""
     return set(Event.objects.filter(pk__in=list(seqs)).exclude(content__event__gt=0).values_list("pk", flat=True))
+
+
+def silent_until() -> datetime | None:
+    """Records up to this moment may have expired, so that nothing tells of their rows any more."""
+    newest = None
+    for told in told_by(Action.CONTENT_EXPIRED):
+        at = told.at
+        with suppress(ValueError):
+            at = datetime.fromisoformat(str(told.details.get("newest"))).astimezone(UTC)
+        newest = at if newest is None else max(newest, at)
+    return newest
+
+
+def was_told_since(at: datetime, silent: datetime | None) -> bool:
+    """Whether the record of a row of that moment would still be there."""
+    return silent is None or at > silent + NEAR
 
 
 # -- legal holds ------------------------------------------------------------------------------------------------------
@@ -140,7 +167,7 @@ def _amendments(last: int) -> Iterator[Damage]:
                 says = f"The correction of record {told.seq} is not what the record says: {field}."
                 yield Damage(DIFFERS, told.seq, says)
     # What is left may be of records whose content has expired; those can't be compared.
-    silent = _expired_and_told(seq for seq, _field in rows)
+    silent = expired_and_told(seq for seq, _field in rows)
     for seq, field in sorted(rows):
         if seq not in silent:
             yield Damage(DIFFERS, seq, f"A correction names record {seq}, which tells of no such correction: {field}.")
@@ -190,6 +217,29 @@ def _expiries(last: int) -> Iterator[Damage]:
             yield Damage(DIFFERS, seq, f"There is an expiry of record {seq} that no record tells of.")
 
 
+def _too_early(last: int) -> Iterator[Damage]:
+    """Contents that were removed before their time, by how long records were kept then.
+
+    What was removed can't tell how old it was; the record before it that still has its content was no younger.
+    """
+    keep = {"register_months": Installation().register_months, "access_months": Installation().access_months}
+    for told in told_by(Action.CONTENT_EXPIRED, Action.RETENTION_SET, last=last):
+        after = told.details.get("after")
+        if isinstance(after, dict):
+            keep |= {name: after[name] for name in keep if isinstance(after.get(name), int)}
+        elif listed := _listed(told):
+            newest = max(listed)
+            before = EventContent.objects.filter(pk__lt=newest).order_by("-pk").values_list("at", flat=True).first()
+            least = min(keep.values()) * MONTH
+            if before is not None and told.at - before < least - NEAR:
+                days = max((told.at - before).days, 0)
+                says = (
+                    f"The content of record {newest} was removed by record {told.seq} at most {days} days after it was "
+                    f"written, and records were kept for {least.days} days then."
+                )
+                yield Damage("removed", newest, says)
+
+
 def _listed(told: Told) -> set[int]:
     listed = told.details.get("records")
     return {seq for seq in (listed if isinstance(listed, list) else ()) if isinstance(seq, int)}
@@ -204,23 +254,6 @@ def _expiry_numbers() -> Iterator[int]:
 
 
 # -- what was sent, and the register ----------------------------------------------------------------------------------
-
-_GONE = (
-    "SELECT c.seq FROM segadmin_eventcontent c WHERE c.action = 'export.create' AND c.outcome = 'requested' "
-    "AND c.request_uuid IS NOT NULL AND NOT EXISTS "
-    "(SELECT 1 FROM segadmin_exportrequest r WHERE r.uuid = c.request_uuid) "
-    "AND c.text LIKE %s AND c.seq <= %s ORDER BY c.seq LIMIT %s"
-)
-
-
-def _requests_gone(last: int) -> Iterator[Damage]:
-    with connection.cursor() as cursor:
-        cursor.execute(_GONE, ['%"details":{"body":%', last, MOST_NAMED])
-        gone = [seq for (seq,) in cursor.fetchall()]
-    for seq in gone:
-        yield Damage(
-            DIFFERS, seq, f"The request that record {seq} tells of is gone, and with it its row of the register."
-        )
 
 
 def requests_in_parts() -> list[tuple[int, int]]:
@@ -260,8 +293,8 @@ def _newest_of(uuids: set[Any]) -> dict[Any, Told]:
     for seq, request, *kind in rows.values_list("event_id", "request_uuid", "action", "outcome"):
         if tuple(kind) == sending and seq > newest.get(request, 0):
             newest[request] = seq
-    texts = dict(EventContent.objects.filter(event__in=newest.values()).order_by().values_list("event_id", "text"))
-    return {request: told for request, seq in newest.items() if (told := _told(seq, texts.get(seq)))}
+    told = told_of(newest.values())
+    return {request: told[seq] for request, seq in newest.items() if seq in told}
 
 
 def _differing(values: Sequence[Any], told: Told) -> list[str]:
@@ -282,15 +315,19 @@ def _register() -> Iterator[Damage]:
     for uuid in sent.filter(entry=None).order_by("pk").values_list("uuid", flat=True)[:MOST_NAMED]:
         yield Damage(DIFFERS, _record_of(uuid), f"The request {uuid} was sent, and its row of the register is gone.")
     altered = ~Q(person=F("export_request__author_name"))
+    altered |= ~Q(sandbox=F("export_request__sandbox")) | ~Q(organization=F("export_request__sandbox__organization"))
     for name in _STATED:
         altered |= ~Q(**{name: F(f"export_request__{name}")})
     rows = RegisterEntry.objects.exclude(export_request=None).exclude(export_request__state__in=_PRIVATE)
-    columns = ("person", "export_request__author_name", "export_request__uuid", "amended")
+    columns = ["person", "export_request__author_name", "export_request__uuid", "amended"]
+    columns += ["sandbox", "export_request__sandbox", "organization", "export_request__sandbox__organization"]
     stated = [*_STATED, *(f"export_request__{name}" for name in _STATED)]
     for row in rows.filter(altered).order_by("pk").values("pk", *columns, *stated):
         newest = dict(Amendment.objects.filter(entry=row["pk"]).order_by("pk").values_list("field", "new"))
         wrong = [name for name in _STATED if row[name] != newest.get(name, row[f"export_request__{name}"])]
         wrong += ["person"] if row["person"] != row["export_request__author_name"] else []
+        wrong += ["sandbox"] if row["sandbox"] != row["export_request__sandbox"] else []
+        wrong += ["organization"] if row["organization"] != row["export_request__sandbox__organization"] else []
         if wrong:
             says = f"Row {row['pk']} of the register is not what was asked for or corrected: {', '.join(wrong)}."
             yield Damage(DIFFERS, _record_of(row["export_request__uuid"]), says)
@@ -300,31 +337,3 @@ def _record_of(request: Any) -> int:
     """The number of the newest record of its sending; 0 where there is none."""
     told = _newest_of({request}).get(request)
     return told.seq if told else 0
-
-
-# -- a cut tail -------------------------------------------------------------------------------------------------------
-
-_NAMED = (
-    (Verification, "last", "A check of the record"),
-    (Attempt, "opened_seq", "A change at Adobe"),
-    (Attempt, "closed_seq", "A change at Adobe"),
-    (FileReceipt, "cut_off", "The receipt of a file"),
-    (Amendment, "seq", "A correction of the register"),
-    (Hold, "seq", "A legal hold"),
-    (SigningKey, "seq", "A signing key"),
-)
-
-
-def cut_tail() -> list[Damage]:
-    """Records that other rows name and that are beyond the newest: they were cut off, and the head was moved back."""
-    named = [
-        (highest, words)
-        for model, column, words in _NAMED
-        if (highest := model._default_manager.aggregate(highest=Max(column))["highest"])
-    ]
-    # Read after them, so that what was written meanwhile does not look cut off.
-    newest = Event.objects.aggregate(highest=Max("seq"))["highest"] or 0
-    highest, words = max(named, default=(0, ""))
-    if highest <= newest:
-        return []
-    return [Damage("tail cut", newest + 1, f"{words} names record {highest}, and the record ends at {newest}.")]

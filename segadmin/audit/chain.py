@@ -16,11 +16,12 @@ import json
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 
-from segadmin.audit import mark
+from segadmin.audit import mark, seen
 from segadmin.audit.columns import columns_of
 from segadmin.audit.verifier import START, chain_value, digest_of
 from segadmin.models import ChainHead, Event
@@ -109,6 +110,7 @@ def append(content: dict[str, Any], *, organization_id: int | None = None, sandb
 
 def _append(content: dict[str, Any], organization_id: int | None, sandbox_id: int | None) -> Event:
     head = locked_head()
+    seen.before(head.epoch, head.seq, head.chain)
     seq = head.seq + 1
     mark.reserve(seq)
     text = canonical({**content, "epoch": head.epoch, "salt": secrets.token_hex(16), "seq": seq})
@@ -135,6 +137,7 @@ def _append(content: dict[str, Any], organization_id: int | None, sandbox_id: in
             cursor.execute(_CONTENT, [seq, text, *ids, *texts])
     event = Event(seq=seq, epoch=head.epoch, digest=digest, chain=chain)
     event._state.adding, event._state.db = False, connection.alias
+    transaction.on_commit(partial(seen.after, head.epoch, seq, chain), robust=True)
     return event
 
 

@@ -41,7 +41,10 @@ def key_id_of(public: str) -> str:
 
 def signer() -> Signer:
     """Raises OSError or crypto.SigningKeyBroken when the file can't be used."""
-    text = environment.key_from_file(Path(settings.DATA_DIR), FILE, crypto.new_signing_key())
+    try:
+        text = environment.key_from_file(Path(settings.DATA_DIR), FILE, crypto.new_signing_key())
+    except UnicodeDecodeError as error:
+        raise crypto.SigningKeyBroken("The signing key is no text.") from error
     private = crypto.Secret(text)
     public = crypto.public_key(private)
     return Signer(key_id_of(public), public, private)

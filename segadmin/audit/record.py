@@ -34,12 +34,12 @@ def one_line(text: str, limit: int = 2000) -> str:
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
-def _plain(value: Any) -> Any:
-    """JSON without floats (they have no one canonical form) and without lone surrogates."""
+def plain(value: Any) -> Any:
+    """As it stands in the record: JSON without floats (they have no one canonical form) and without lone surrogates."""
     if isinstance(value, dict):
-        return {_plain(str(key)): _plain(item) for key, item in value.items()}
+        return {plain(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, bool) or value is None or isinstance(value, int):
         return value
     return str(value).encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
@@ -69,8 +69,8 @@ def _content(
         "sandbox": subject.sandbox.name if subject.sandbox else "",
         "sentence": one_line(sentence),
     }
-    plain: dict[str, Any] = _plain(content)
-    return plain
+    told: dict[str, Any] = plain(content)
+    return told
 
 
 def record(

@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -22,6 +23,8 @@ CHUNK = 5000
 # Beyond this PostgreSQL's planner sorts each chunk in several processes, which takes twice as long as its index.
 CHUNK_OF = {"postgresql": 1000, "sqlite": CHUNK}
 MOST_ODD = 200
+# So much later than it took its time may a record be written, behind others.
+OVERTAKES = timedelta(minutes=10)
 TEXT, LINK, COLUMN = "text", "link", "column"
 
 # The range is said of both tables: PostgreSQL then walks both at once, and doesn't look up each row's content.
@@ -65,6 +68,10 @@ class Stretch:
     missing: list[int] = field(default_factory=list)
     odd_count: int = 0
     odd: list[tuple[int, str]] = field(default_factory=list)
+    # The times that the first and the last record say, and where a record says a much earlier one than that before it.
+    first_at: tuple[int, str] = (0, "")
+    last_at: str = ""
+    back: list[int] = field(default_factory=list)
 
     def note(self, seq: int, why: str) -> None:
         self.odd_count += 1
@@ -81,6 +88,21 @@ class Stretch:
         self.odd_count += other.odd_count
         self.missing = (self.missing + other.missing)[:MOST_ODD]
         self.odd = (self.odd + other.odd)[:MOST_ODD]
+        if _went_back(self.last_at, other.first_at[1]):
+            self.back.append(other.first_at[0])
+        self.back += other.back
+        self.first_at = self.first_at if self.last_at else other.first_at
+        self.last_at = other.last_at or self.last_at
+
+
+def _went_back(before: str, at: str) -> bool:
+    """Whether a record's time is earlier than that of the one before it, by more than writers overtake each other."""
+    if not before or not at or at >= before:
+        return False
+    try:
+        return datetime.fromisoformat(before) - datetime.fromisoformat(at) > OVERTAKES
+    except (ValueError, TypeError):
+        return False
 
 
 def link_before(seq: int) -> Link:
@@ -215,6 +237,7 @@ class Known:
 
     def compare(self, rows: Sequence[tuple[Any, ...]], stretch: Stretch) -> None:
         read, stored, slugs, sandboxes = columns.read, self.stored, self.slugs, self.sandboxes
+        latest = stretch.last_at
         for row in rows:
             text = row[4]
             if text is None:
@@ -225,7 +248,14 @@ class Known:
             except (ValueError, KeyError, TypeError, AttributeError):
                 stretch.note(row[0], COLUMN)
                 continue
-            name = told[_SANDBOX]
+            at, name = told[0], told[_SANDBOX]
+            if at < latest and not _went_back(latest, at):
+                at = latest
+            elif at < latest:
+                stretch.back.append(row[0])
+            elif not latest:
+                stretch.first_at = (row[0], at)
+            latest = at
             if (
                 row[_COLUMNS:] != expected
                 or seq != row[0]
@@ -234,6 +264,7 @@ class Known:
                 or (sandboxes.get(row[6]) != (row[5], name) if name else row[6] is not None)
             ):
                 stretch.note(row[0], COLUMN)
+        stretch.last_at = latest
 
     def differing(self, seq: int) -> list[str]:
         """Which columns of a record differ from its text; "text" where it has not the form of an event."""

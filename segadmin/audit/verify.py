@@ -19,9 +19,14 @@ from django.db import connection, connections
 
 from segadmin import crypto
 from segadmin.audit import checkpoints, keys
-from segadmin.audit.beside import DIFFERS, MOST_NAMED, beside, cut_tail, requests_in_parts, sent
+from segadmin.audit.beside import DIFFERS, beside, requests_in_parts, sent
 from segadmin.audit.damage import Findings, untold_expiries
+from segadmin.audit.explained import explained
+from segadmin.audit.mirrored import attempts, jobs, jobs_gone, jobs_in_parts
+from segadmin.audit.proven import proven
+from segadmin.audit.rights import rights
 from segadmin.audit.scan import Stretch, lenient, link_before, read
+from segadmin.audit.tail import cut_tail
 from segadmin.audit.verifier import MOST_LISTED, Checkpoint, Damage
 from segadmin.models import Event
 
@@ -68,12 +73,14 @@ def verify(
     outside: Iterable[Checkpoint] = (),
     trusted: Mapping[str, str] | None = None,
     workers: int | None = None,
+    here: bool = True,
     progress: Progress = lambda _done, _all: None,
 ) -> Result:
     """Check records `first` to `last` (the newest by default). Writes nothing.
 
     `outside` are checkpoints kept elsewhere, `trusted` the public keys (id -> hex) that alone count, if given.
-    `workers`: processes; by default as many as are safe and useful.
+    `workers`: processes; by default as many as are safe and useful. `here`: False for a copy of an earlier state, which
+    need not hold what was committed from this data folder since.
     """
     began = time.monotonic()
     ends = _Ends.now()
@@ -83,7 +90,7 @@ def verify(
     if workers is None and newest - first < STRETCH:
         workers = 1
     tasks = _tasks(max(first, 1), newest, full, whole)
-    stretch, requests = _gather(_parts(tasks, workers), first, newest, progress)
+    stretch, rows = _gather(_parts(tasks, workers), first, newest, progress)
     result.first, result.last = (max(first, 1), stretch.last) if stretch.events else (0, 0)
     result.events, result.with_content = stretch.events, stretch.with_content
     result.by_digest_only, result.missing = len(stretch.expired), stretch.missing_count
@@ -91,14 +98,14 @@ def verify(
         findings = Findings(stretch).run()
     wrong = [*findings.damage, *(ends.damage() if last is None else ()), *_strays(findings)]
     wrong += untold_expiries(stretch.expired)
+    beyond: list[str] = []
     if last is None:
-        wrong += cut_tail()
-    if whole:
-        with lenient():
-            wrong += [*beside(ends.head_seq), *requests[:MOST_NAMED]]
+        cut, beyond = cut_tail(findings.gaps, here=here)
+        wrong += cut
+    wrong += rows
     compared = _Compared(result, findings.gaps, ends, trusted)
     wrong += compared.run(first, newest, list(outside))
-    result.remarks = [*findings.remarks, *compared.remarks]
+    result.remarks = [*findings.remarks, *compared.remarks, *beyond, *_clock(stretch)]
     result.damaged = findings.count + len(wrong) - len(findings.damage)
     result.damage = sorted(wrong, key=_rank)[:MOST_LISTED]
     result.seconds = round(time.monotonic() - began, 3)
@@ -109,14 +116,24 @@ def _gather(
     parts: Iterable[Stretch | list[Damage]], first: int, newest: int, progress: Progress
 ) -> tuple[Stretch, list[Damage]]:
     stretch = Stretch()
-    requests: list[Damage] = []
+    rows: list[Damage] = []
     for part in parts:
         if isinstance(part, list):
-            requests += part
+            rows += part
             continue
         stretch.add(part)
         progress(max(stretch.last - first + 1, 0), max(newest - first + 1, 0))
-    return stretch, requests
+    return stretch, rows
+
+
+def _clock(stretch: Stretch) -> Iterator[str]:
+    """Records can't be reordered; what they say of the time is the server's clock alone."""
+    if stretch.back:
+        more = f", and so do {len(stretch.back) - 1:,} more" if len(stretch.back) > 1 else ""
+        yield (
+            f"Record {stretch.back[0]:,} says a time earlier than the record before it{more}: the server's clock was set "
+            "back there."
+        )
 
 
 def _rank(damage: Damage) -> tuple[int, bool]:
@@ -128,16 +145,22 @@ type Task = Callable[[], Stretch | list[Damage]]
 
 
 def _tasks(first: int, last: int, full: bool, whole: bool) -> list[Task]:
-    """Stretches of the record in their order, and after them the requests that were sent."""
+    """Stretches of the record in their order, and after them the rows that stand beside it."""
     starts = range(first, last + 1, STRETCH)
     stretches: list[Task] = [partial(read, start, min(start + STRETCH - 1, last), full=full) for start in starts]
-    requests: list[Task] = [partial(_sent, *ends) for ends in requests_in_parts()] if whole else []
-    return stretches + requests
+    return stretches + (_rows_beside(last) if whole else [])
 
 
-def _sent(after: int, up_to: int) -> list[Damage]:
+def _rows_beside(last: int) -> list[Task]:
+    single = (beside, proven, rights, explained, attempts, jobs_gone)
+    tasks: list[Task] = [partial(_leniently, part, last) for part in single]
+    tasks += [partial(_leniently, sent, *ends) for ends in requests_in_parts()]
+    return tasks + [partial(_leniently, jobs, *ends) for ends in jobs_in_parts()]
+
+
+def _leniently(part: Callable[..., list[Damage]], *values: int) -> list[Damage]:
     with lenient():
-        return sent(after, up_to)
+        return part(*values)
 
 
 def _parts(tasks: list[Task], workers: int | None) -> Iterator[Stretch | list[Damage]]:
@@ -362,3 +385,5 @@ class _Compared:
             self.remarks.append(f"The file {checkpoints.FILE} lacks the newest checkpoints of the table: {behind}.")
         if odd := checkpoints.odd_lines():
             self.remarks.append(f"The file {checkpoints.FILE} holds lines that are no checkpoints: {odd}.")
+        if twice := len(file) - len(set(file)):
+            self.remarks.append(f"The file {checkpoints.FILE} holds checkpoints more than once: {twice}.")

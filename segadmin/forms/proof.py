@@ -26,7 +26,10 @@ class WitnessForm(forms.Form):
         widget=forms.URLInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
     minutes = forms.IntegerField(
-        label=_("A checkpoint every … minutes"), help_text=_("If something new is on record since."), min_value=1
+        label=_("A checkpoint every … minutes"),
+        help_text=_("If something new is on record since."),
+        min_value=1,
+        error_messages=dict.fromkeys(("required", "invalid", "min_value"), _("Write a number of minutes, 1 or more.")),
     )
     reason = forms.CharField(label=_("Reason"), help_text=_("It goes on record."), required=False, max_length=500)
 
@@ -46,6 +49,7 @@ class CompareForm(forms.Form):
         label=_("What you kept"),
         help_text=_("A receipt such as 48,211-4ac1-f702-9be8-3k, or the whole checkpoint from a mail."),
         max_length=20_000,
+        error_messages={"required": _("Paste a receipt or a checkpoint that you kept.")},
         widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false", "autocomplete": "off"}),
     )
 
@@ -53,4 +57,9 @@ class CompareForm(forms.Form):
 class KeyForm(forms.Form):
     """Why the signing key is replaced."""
 
-    reason = forms.CharField(label=_("Reason"), help_text=_("It goes on record."), max_length=500)
+    reason = forms.CharField(
+        label=_("Reason"),
+        help_text=_("It goes on record."),
+        max_length=500,
+        error_messages={"required": _("Write why the key is replaced.")},
+    )

@@ -52,8 +52,12 @@ class Checkpoint(Immutable):
         return f"{self.line} {self.signature}"
 
 
+# What stands where something is kept before it is sent, until it is kept how that went.
+NOT_KNOWN = "It was about to be sent; whether it arrived is not known."
+
+
 class Delivery(models.Model):
-    """One checkpoint on its way to an outside witness."""
+    """One checkpoint on its way to an outside witness; kept before it is sent, and then with how that went."""
 
     checkpoint = models.ForeignKey(Checkpoint, models.DO_NOTHING, related_name="deliveries")
     kind = models.CharField(max_length=10)  # mail or webhook
@@ -67,6 +71,11 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.at:%Y-%m-%d}"
+
+    @property
+    def is_unsure(self) -> bool:
+        """It may have arrived: it is being sent, or segadmin was stopped meanwhile, or the record took nothing more."""
+        return not self.ok and self.note == NOT_KNOWN
 
 
 class Verification(models.Model):

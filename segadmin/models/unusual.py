@@ -4,6 +4,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from segadmin.models.organizations import Organization
+from segadmin.models.proof import NOT_KNOWN
 
 
 class UnusualRule(models.Model):
@@ -58,3 +59,8 @@ class UnusualMail(models.Model):
 
     def __str__(self) -> str:
         return self.to
+
+    @property
+    def is_unsure(self) -> bool:
+        """The last mail may have arrived: it is being sent, or that it was could not be kept."""
+        return self.problem == NOT_KNOWN

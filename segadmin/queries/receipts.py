@@ -51,6 +51,9 @@ def by_hash(reader: Reader, sha256: str) -> list[FileReceipt]:
     return _seen(FileReceipt.objects.filter(sha256=sha256).order_by("-at", "-pk")[:LOOKED_AT], reader)
 
 
+STATES = {"open": "not ended", "unknown": "end not known", "broken": "broke off", "finished": "finished"}
+
+
 @dataclass(frozen=True)
 class Shown:
     """A receipt in words."""
@@ -59,9 +62,11 @@ class Shown:
 
     @property
     def state(self) -> str:
-        """finished, broken (off), or open (still on its way, or ended without a word)."""
+        """finished, broken (off), unknown (whoever sent it gave no sign of life any more), or open (still on its way)."""
         if self.receipt.finished_at is None:
             return "open"
+        if self.receipt.rows is None:
+            return "unknown"
         return "finished" if self.receipt.sha256 else "broken"
 
     @property
@@ -114,8 +119,8 @@ class Shown:
             ("newest record", receipt.cut_off),
             ("record of asking", receipt.filter.get("event", "")),
             ("checkpoint", receipt.filter.get("checkpoint") or "none"),
-            ("state", {"open": "not ended", "broken": "broke off", "finished": "finished"}[self.state]),
-            ("ended at", utc(receipt.finished_at)),
+            ("state", STATES[self.state]),
+            ("given up at" if self.state == "unknown" else "ended at", utc(receipt.finished_at)),
             (self.noun, receipt.rows if receipt.rows is not None else ""),
             *[("of them changed since the newest record, while it was written", number) for number in self._changed],
             ("bytes", receipt.size if receipt.size is not None else ""),

@@ -16,7 +16,9 @@ from segadmin.actions import proof as actions
 from segadmin.actions.refusals import NotDone
 from segadmin.audit import verifier
 from segadmin.forms import proof as forms
+from segadmin.models import Delivery
 from segadmin.queries import proof as queries
+from segadmin.queries import stream
 from segadmin.views.forms import add_problems, first_confirm, form_page, posted
 
 VERIFIER = Path(verifier.__file__)
@@ -33,6 +35,7 @@ def page(request: HttpRequest) -> HttpResponse:
     access.anywhere(request, needs=MAY_READ_RECORD)
     rules = access.reach(access.current(request), MAY_ADMINISTER).everywhere
     context = {"proof": queries.proof(), "may_set_up": rules, "files": sorted(FILES)}
+    context["handed"] = stream.handed()
     return render(request, "proof/page.html", context)
 
 
@@ -102,8 +105,16 @@ def send(request: HttpRequest) -> HttpResponse:
     if not limits.spend("checkpoint", actor.name, CHECKS_A_MINUTE):
         messages.error(request, _("You have just sent one. Wait a minute."))
         return redirect("proof")
-    actions.make_checkpoint(actor=actor)
-    sent = actions.send_checkpoint(actor=actor)
+    try:
+        actions.make_checkpoint(actor=actor)
+    except NotDone as problem:
+        messages.error(request, str(problem))
+        return redirect("proof")
+    _say_sent(request, actions.send_checkpoint(actor=actor))
+    return redirect("proof")
+
+
+def _say_sent(request: HttpRequest, sent: list[Delivery]) -> None:
     for delivery in sent:
         told = {"who": delivery.address, "note": delivery.note}
         if delivery.ok:
@@ -112,7 +123,6 @@ def send(request: HttpRequest) -> HttpResponse:
             messages.error(request, _("%(who)s did not get the checkpoint. %(note)s") % told)
     if not sent:
         messages.info(request, _("The checkpoint is made. It went nowhere: no outside witness is set up."))
-    return redirect("proof")
 
 
 @form_page
@@ -123,7 +133,11 @@ def key(request: HttpRequest) -> HttpResponse:
         return answer
     form = forms.KeyForm(posted(request))
     if form.is_valid():
-        actions.rotate_signing_key(actor=access.actor_of(request), reason=form.cleaned_data["reason"])
-        messages.success(request, _("Checkpoints are signed with a fresh key now; the old one is destroyed."))
-        return redirect("proof")
+        try:
+            actions.rotate_signing_key(actor=access.actor_of(request), reason=form.cleaned_data["reason"])
+        except NotDone as problem:
+            add_problems(form, problem)
+        else:
+            messages.success(request, _("Checkpoints are signed with a fresh key now; the old one is destroyed."))
+            return redirect("proof")
     return render(request, "proof/key.html", {"form": form})

@@ -14,7 +14,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from segadmin.actions import proof
-from segadmin.audit import Actor
+from segadmin.audit import Actor, NotRecorded
 from segadmin.models import Action, Checkpoint, Delivery, EventContent, Installation, Outcome, Sandbox, Verification
 from segadmin.sync.housekeeping import Housekeeping
 from tests.audit.tampering import fill
@@ -105,7 +105,7 @@ def test_one_mail_a_day_with_the_newest_checkpoint(prod: Sandbox, mailoutbox: li
     assert Checkpoint.objects.order_by("-number")[0].text in mailoutbox[1].body
     tend(now + 3 * DAY)  # nothing new
     assert len(mailoutbox) == 2
-    assert len(events(Action.WITNESS)) == 2
+    assert len(events(Action.WITNESS)) == 4  # each begun and done
 
 
 def test_a_mail_that_can_not_be_sent_is_tried_again_and_told_once(
@@ -122,7 +122,67 @@ def test_a_mail_that_can_not_be_sent_is_tried_again_and_told_once(
         tend(now + timedelta(minutes=minutes))
         Delivery.objects.filter(at__gt=now + timedelta(minutes=minutes)).update(at=now + timedelta(minutes=minutes))
     assert [delivery.ok for delivery in Delivery.objects.all()] == [False, False, False]
-    assert events(Action.WITNESS) == ["could not reach audit@example.com with checkpoint 1"]
+    seq = Checkpoint.objects.get().seq
+    assert events(Action.WITNESS) == [
+        f"began to send checkpoint 1 (record {seq}) to audit@example.com",
+        "could not reach audit@example.com with checkpoint 1",
+    ]
+
+
+def test_a_mail_whose_end_is_not_on_record_comes_again_an_hour_later_and_says_so(
+    prod: Sandbox, mailoutbox: list[mail.EmailMessage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server took it, and then the process was killed, or the record took nothing more."""
+
+    def killed(*_args: object, **_values: object) -> None:
+        raise NotRecorded("the disk is full")
+
+    witness(witness_mail="audit@example.com")
+    now = timezone.now()
+    fill(1, prod)
+    with monkeypatch.context() as patch:
+        patch.setattr("segadmin.actions.deliveries._end", killed)
+        with pytest.raises(NotRecorded):
+            tend(now)
+    assert Delivery.objects.get().is_unsure
+    tend(now + timedelta(minutes=50))
+    assert len(mailoutbox) == 1
+    tend(now + timedelta(minutes=70))
+    first, second = mailoutbox
+    assert "may have reached you before" not in first.body
+    assert "may have reached you before" in second.body
+    assert first.message()["Message-ID"] == second.message()["Message-ID"]
+    assert "perhaps for the second time" in events(Action.WITNESS)[-1]
+    tend(now + timedelta(hours=3))
+    assert len(mailoutbox) == 2
+
+
+def test_without_a_record_no_mail_leaves(
+    prod: Sandbox, mailoutbox: list[mail.EmailMessage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**_values: object) -> None:
+        raise NotRecorded("the disk is full")
+
+    witness(witness_mail="audit@example.com")
+    fill(1, prod)
+    proof.make_checkpoint(actor=SYSTEM)
+    monkeypatch.setattr("segadmin.actions.deliveries.record", full)
+    with pytest.raises(NotRecorded):
+        tend(timezone.now())
+    assert mailoutbox == []
+    assert not Delivery.objects.exists()
+
+
+def test_a_signing_key_that_can_not_be_used_holds_up_nothing_else(
+    prod: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(1, prod)
+    proof.make_checkpoint(actor=SYSTEM)
+    (tmp_path / "checkpoint_key").write_bytes(b"\xff\xfe no key")
+    fill(1, prod)
+    tend(timezone.now() + 2 * HOUR)
+    assert "holds no signing key" in caplog.text
+    assert Verification.objects.count() == 1
 
 
 def test_without_a_mail_server_nothing_is_tried(prod: Sandbox, settings: Settings) -> None:
@@ -169,7 +229,8 @@ def test_a_webhook_that_does_not_take_it(prod: Sandbox, status: int, headers: di
     assert not delivery.ok
     assert delivery.note == f"hooks.example.com answered with status {status}."
     assert elsewhere.call_count == 0
-    assert EventContent.objects.get(action=Action.WITNESS).outcome == Outcome.FAILED
+    outcomes = EventContent.objects.filter(action=Action.WITNESS).order_by("event_id").values_list("outcome", flat=True)
+    assert list(outcomes) == [Outcome.REQUESTED, Outcome.FAILED]
 
 
 @pytest.mark.parametrize("address", ["https://127.0.0.1/hook", "https://169.254.169.254/hook", "https://[::1]/hook"])

@@ -12,7 +12,7 @@ from pytest_django import Settings
 from segadmin import sync
 from segadmin.actions import findings, register, unusual
 from segadmin.actions.refusals import NotDone
-from segadmin.audit import Actor
+from segadmin.audit import Actor, NotRecorded
 from segadmin.emulator.server import Emulator
 from segadmin.models import (
     Action,
@@ -465,7 +465,11 @@ def test_a_flood_is_one_mail(prod: Sandbox) -> None:
     assert "- Job 0 was started at night." in sent.body
     assert "- and 180 more" in sent.body
     assert sent.body.count("/findings/") == 20
-    [event] = EventContent.objects.filter(action=Action.UNUSUAL_TOLD)
+    begun, event = EventContent.objects.filter(action=Action.UNUSUAL_TOLD).order_by("event_id")
+    assert (begun.outcome, begun.sentence) == (
+        Outcome.REQUESTED,
+        "began to tell audit@example.com of 200 unusual exports of Acme Retail",
+    )
     assert event.sentence == "told audit@example.com of 200 unusual exports of Acme Retail"
     assert unusual.tell(actor=SYSTEM) == 0
 
@@ -511,7 +515,7 @@ def test_what_was_found_while_nobody_was_told_is_not_sent_later(prod: Sandbox, s
 
 
 @pytest.mark.usefixtures("mailed")
-def test_a_mail_server_out_of_reach_is_one_event_and_nothing_is_lost(
+def test_a_mail_server_out_of_reach_is_told_once_and_nothing_is_lost(
     prod: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_args: object, **_more: object) -> None:
@@ -523,12 +527,48 @@ def test_a_mail_server_out_of_reach_is_one_event_and_nothing_is_lost(
         patch.setattr("django.core.mail.EmailMessage.send", refuse)
         for minutes in (0, 1, 31):
             assert unusual.tell(actor=SYSTEM, now=now + timedelta(minutes=minutes)) == 0
-    [event] = EventContent.objects.filter(action=Action.UNUSUAL_TOLD)
-    assert event.outcome == Outcome.FAILED
+    events = EventContent.objects.filter(action=Action.UNUSUAL_TOLD).order_by("event_id")
+    assert [event.outcome for event in events] == [Outcome.REQUESTED, Outcome.FAILED]
     assert "Connection refused" in UnusualMail.objects.get().problem
     assert unusual.tell(actor=SYSTEM, now=now + timedelta(minutes=62)) == 1
     assert "2 unusual exports" in mail.outbox[0].subject
     assert UnusualMail.objects.get().problem == ""
+
+
+@pytest.mark.usefixtures("mailed")
+def test_a_mail_whose_end_is_not_on_record_comes_again_much_later_and_says_so(
+    prod: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: object, **_more: object) -> None:
+        raise NotRecorded("the disk is full")
+
+    now = timezone.now()
+    find(prod, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(unusual, "_note", full)
+        with pytest.raises(NotRecorded):
+            unusual.tell(actor=SYSTEM, now=now)
+    assert UnusualMail.objects.get().is_unsure
+    assert unusual.tell(actor=SYSTEM, now=now + timedelta(minutes=29)) == 0
+    assert unusual.tell(actor=SYSTEM, now=now + timedelta(minutes=31)) == 1
+    first, second = mail.outbox
+    assert "may have reached you before" not in first.body
+    assert "may have reached you before" in second.body
+    assert first.message()["Message-ID"] == second.message()["Message-ID"]
+    told = EventContent.objects.filter(action=Action.UNUSUAL_TOLD).order_by("-event_id")[0]
+    assert "perhaps for the second time" in told.sentence
+
+
+@pytest.mark.usefixtures("mailed")
+def test_without_a_record_no_mail_leaves(prod: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_values: object) -> None:
+        raise NotRecorded("the disk is full")
+
+    find(prod, 1)
+    monkeypatch.setattr(unusual, "record", full)
+    with pytest.raises(NotRecorded):
+        unusual.tell(actor=SYSTEM)
+    assert mail.outbox == []
 
 
 @pytest.mark.usefixtures("mailed")

@@ -208,6 +208,7 @@ def rewritten_with_the_own_key(data_folder: Path, make: Make) -> None:
     rewrite(forge)
     sql("DELETE FROM segadmin_checkpoint")
     (data_folder / "checkpoints.txt").unlink()
+    (data_folder / "record_seen").unlink()
     make()
 
 

@@ -1,8 +1,10 @@
 """Alter, delete, swap, insert, cut the tail by raw SQL with the triggers dropped: each is found, named, and placed."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from segadmin.audit import Actor, record
@@ -102,15 +104,16 @@ def test_deleted_content_without_expiry(filled: None) -> None:
 
 @pytest.mark.parametrize("told", [True, False])
 def test_expired_content_is_no_damage_where_a_record_tells_of_it(filled: None, told: bool) -> None:
-    ContentExpiry(seq=5, at=timezone.now(), reason="its time was over").save()
-    sql("DELETE FROM segadmin_eventcontent WHERE seq = 5")
-    if told:
-        record(
-            actor=Actor.system(),
-            action=Action.CONTENT_EXPIRED,
-            sentence="removed the contents of 1 record",
-            details={"records": [5]},
-        )
+    with time_machine.travel(timezone.now() + timedelta(days=1200), tick=False):
+        ContentExpiry(seq=5, at=timezone.now(), reason="its time was over").save()
+        sql("DELETE FROM segadmin_eventcontent WHERE seq = 5")
+        if told:
+            record(
+                actor=Actor.system(),
+                action=Action.CONTENT_EXPIRED,
+                sentence="removed the contents of 1 record",
+                details={"records": [5]},
+            )
     result = verify()
     assert (result.by_digest_only, result.missing) == (1, 0)
     assert result.ok is told
@@ -249,6 +252,37 @@ def test_a_text_that_is_no_event(filled: None) -> None:
     rewrite(change)
     assert verify(full=False).ok
     assert first_damage()[:2] == ("column differs", RECORDS)
+
+
+def test_swapped_salts(filled: None) -> None:
+    """Two records that say the same but for their numbers are still two."""
+    import json
+
+    def change(events: list[Row], contents: list[Row]) -> tuple[list[Row], list[Row]]:
+        from segadmin.audit.chain import canonical
+
+        five, six = json.loads(contents[4]["text"]), json.loads(contents[5]["text"])
+        five["salt"], six["salt"] = six["salt"], five["salt"]
+        contents[4]["text"], contents[5]["text"] = canonical(five), canonical(six)
+        return events, contents
+
+    rewrite(change)
+    assert [damage[:2] for damage in verify(full=False).damage] == [("changed", 5), ("changed", 6)]
+
+
+def test_a_clock_that_was_set_back_is_worth_a_remark(prod: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes a little late is none; also where several processes read the record in stretches."""
+    monkeypatch.setattr("segadmin.audit.verify.STRETCH", 2)
+    now = timezone.now()
+    for minutes in (0, 60, 55, 61, 20, 21, 90, 30):
+        with time_machine.travel(now + timedelta(minutes=minutes), tick=False):
+            fill(1, prod)
+    result = verify(workers=1)
+    assert result.ok
+    assert result.remarks == [
+        "Record 5 says a time earlier than the record before it, and so do 1 more: the server's clock was set back there."
+    ]
+    assert verify(full=False).remarks == []
 
 
 def test_several_damages_are_listed_and_counted(filled: None) -> None:

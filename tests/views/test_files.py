@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -552,6 +552,23 @@ def test_an_approver_takes_the_register_and_sees_only_own_receipts(
     page = text_of(client.get(CHECK))
     assert mine in page
     assert theirs not in page
+
+
+def test_a_file_that_was_given_up_says_so(auditor: User, event: Event) -> None:
+    """The process that sent it was killed: nobody will ever tell its end."""
+    client = signed_in(auditor)
+    client.get(CSV)
+    FileReceipt.objects.update(finished_at=None)
+    with time_machine.travel(timezone.now() + timedelta(seconds=actions.GIVEN_UP_SECONDS + 1)):
+        assert actions.give_up(actor=Actor.system()) == 1
+    receipt = FileReceipt.objects.get()
+    page = client.get(f"/files/{receipt.code}/")
+    assert "How the file ended is not known." in page.text
+    assert "state: end not known" in client.get(f"/files/{receipt.code}/receipt.txt").text
+    assert 'data-state="unknown"' in client.get(CHECK).text
+    told = EventContent.objects.filter(action=Action.RECORD_EXPORTED).order_by("-event_id")[0]
+    assert (told.outcome, told.organization) == (Outcome.UNKNOWN, event.content.organization)
+    assert f"does not know how the record as CSV (file {receipt.code}) came to its end" in told.sentence
 
 
 def test_a_file_without_a_sign_of_life_blocks_nobody(auditor: User, event: Event, actor: Actor) -> None:

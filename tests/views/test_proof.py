@@ -13,9 +13,10 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from segadmin.actions import proof
+from segadmin.actions import deliveries, proof
 from segadmin.audit import Actor, checkpoints, receipts
 from segadmin.models import (
+    NOT_KNOWN,
     Action,
     Checkpoint,
     Delivery,
@@ -159,14 +160,13 @@ def test_the_number_of_queries_does_not_grow(
 # -- the banner --------------------------------------------------------------------------------------------------------
 
 
-def deliver(checkpoint: Checkpoint, days_ago: float = 1.0) -> Delivery:
-    return Delivery.objects.create(
-        checkpoint=checkpoint,
-        kind="mail",
-        address="audit@example.com",
-        at=timezone.now() - timedelta(days=days_ago),
-        ok=True,
-    )
+def deliver(checkpoint: Checkpoint, days_ago: float = 1.0, problem: str = "") -> Delivery:
+    """One that was sent then; the mail server took it unless there is a problem."""
+    with pytest.MonkeyPatch.context() as patch, time_machine.travel(timezone.now() - timedelta(days=days_ago)):
+        patch.setattr("segadmin.actions.deliveries._mail", lambda *_told: problem)
+        return deliveries.deliver(
+            actor=SYSTEM, checkpoint=checkpoint, witness=deliveries.Witness("mail", "audit@example.com")
+        )
 
 
 def test_without_a_witness_it_is_never_green(auditor: User, kept: Checkpoint) -> None:
@@ -176,8 +176,24 @@ def test_without_a_witness_it_is_never_green(auditor: User, kept: Checkpoint) ->
     assert banner.lead == f"Records 1 to {kept.seq + 2} are unbroken. No outside witness:"
     page = signed_in(auditor).get("/audit/").content.decode()
     assert "someone who administers this server could have rewritten them all" in page
-    assert "Set one up" in page
     assert 'class="note ok"' not in page
+
+
+@pytest.mark.parametrize("address", [PAGE, "/audit/"])
+def test_only_who_may_set_up_a_witness_is_led_there(
+    root: User, admin: User, auditor: User, kept: Checkpoint, address: str
+) -> None:
+    proof.verify_record(actor=SYSTEM)
+    asking, way = "Ask an administrator of the whole installation to set one up.", "/audit/proof/witness/"
+    page = signed_in(root).get(address).text
+    assert f'<a href="{way}">Set one up</a>' in page
+    assert asking not in page
+    assert signed_in(root).get(way).status_code == 200
+    for user in (admin, auditor):
+        page = signed_in(user).get(address).text
+        assert asking in page
+        assert way not in page
+        assert signed_in(user).get(way).status_code == 403
 
 
 def test_with_a_witness_it_names_who_has_which(auditor: User, kept: Checkpoint) -> None:
@@ -192,9 +208,8 @@ def test_with_a_witness_it_names_who_has_which(auditor: User, kept: Checkpoint) 
 
 @pytest.mark.parametrize("case", ["quick", "failed delivery", "old delivery", "old check", "delivered after the check"])
 def test_what_keeps_it_from_being_green(kept: Checkpoint, case: str) -> None:
-    delivery = deliver(kept, 10 if case == "old delivery" else 1)
-    if case == "failed delivery":
-        Delivery.objects.update(ok=False)
+    problem = "The mail server did not take it." if case == "failed delivery" else ""
+    delivery = deliver(kept, 10 if case == "old delivery" else 1, problem)
     with time_machine.travel(timezone.now() - timedelta(days=5 if case == "old check" else 0), tick=False):
         proof.verify_record(actor=SYSTEM, full=case != "quick")
     if case == "old check":
@@ -362,7 +377,7 @@ def test_setting_the_same_again_is_no_change(root: User) -> None:
         ({"webhook": "http://hooks.example.com/"}, "https://"),
         ({"webhook": "https://user:pw@hooks.example.com/"}, "user name and password"),
         ({"webhook": "https://hooks.example.com:8443/"}, "Leave out the port"),
-        ({"minutes": "0"}, "greater than or equal to 1"),
+        ({"minutes": "0"}, "Write a number of minutes, 1 or more."),
         ({"minutes": "100000"}, "from 1 to 1440"),
     ],
 )
@@ -425,6 +440,62 @@ def test_replacing_the_key(root: User, kept: Checkpoint, data_folder: Path) -> N
     assert newest.key_id in introduced.sentence
 
 
+BROKEN = {
+    "no key": "the file checkpoint_key in the data folder holds no signing key",
+    "no text": "the file checkpoint_key in the data folder holds no signing key",
+    "a folder": "the signing key checkpoint_key can’t be read: Is a directory.",
+}
+
+
+def break_key(data_folder: Path, how: str) -> None:
+    key = data_folder / "checkpoint_key"
+    key.unlink()
+    if how == "a folder":
+        key.mkdir()
+    else:
+        key.write_bytes(b"\xff\xfe" if how == "no text" else b"not a key\n")
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_signing_key_that_can_not_be_used_is_told_where_it_is_needed(
+    root: User, kept: Checkpoint, data_folder: Path, how: str, mailoutbox: list[mail.EmailMessage]
+) -> None:
+    Installation.objects.update_or_create(pk=1, defaults={"witness_mail": "audit@example.com"})
+    break_key(data_folder, how)
+    page = signed_in(root).post(SEND, follow=True)
+    assert page.status_code == 200
+    assert "No checkpoint was made" in page.text
+    assert BROKEN[how] in unescape(page.text).replace("'", "’")
+    assert mailoutbox == []
+
+
+@pytest.mark.parametrize("how", ["no key", "no text"])
+def test_a_key_that_can_not_be_used_can_be_replaced(root: User, kept: Checkpoint, data_folder: Path, how: str) -> None:
+    break_key(data_folder, how)
+    client = confirmed(root)
+    client.post(KEY, {"reason": "It was damaged."})
+    told = EventContent.objects.filter(action=Action.CHECKPOINT, sentence__contains="could not be used").get()
+    assert told.sentence == "took away the signing key, which could not be used, and made another one"
+    assert Checkpoint.objects.count() == 2
+    assert queries.proof().keys[0].key_id != kept.key_id
+
+
+def test_a_key_that_can_not_be_replaced_says_why(root: User, kept: Checkpoint, data_folder: Path) -> None:
+    break_key(data_folder, "a folder")
+    page = confirmed(root).post(KEY, {"reason": "It was damaged."})
+    assert "can't be read: Is a directory" in unescape(page.text)
+    assert not EventContent.objects.filter(sentence__contains="destroyed").exists()
+
+
+def test_what_is_on_its_way_is_told_as_not_known(auditor: User, kept: Checkpoint) -> None:
+    Delivery.objects.create(
+        checkpoint=kept, kind="mail", address="audit@example.com", at=timezone.now(), ok=False, note=NOT_KNOWN
+    )
+    page = signed_in(auditor).get(PAGE).text
+    assert "Whether audit@example.com got the checkpoint of" in page
+    assert "did not get" not in page
+
+
 def test_replacing_the_key_asks_for_the_password_first(root: User, kept: Checkpoint, data_folder: Path) -> None:
     before = (data_folder / "checkpoint_key").read_text()
     answer = signed_in(root).post(KEY, {"reason": "no matter"})
@@ -443,3 +514,11 @@ def test_files_for_checking_elsewhere(auditor: User, kept: Checkpoint) -> None:
     assert b"def signature_fits" in got["verifier.py"].content
     assert all("attachment" in response["Content-Disposition"] for response in got.values())
     assert client.get(f"{PAGE}checkpoint_key").status_code == 404
+
+
+def test_an_unchecked_record_without_a_witness_says_what_is_missing(root: User, auditor: User, prod: Sandbox) -> None:
+    fill(1, prod)
+    assert "Set up an outside witness</a>" in signed_in(root).get("/audit/").text
+    page = signed_in(auditor).get("/audit/").text
+    assert "No outside witness is set up: ask an administrator of the whole installation." in page
+    assert "to set one up" not in page
