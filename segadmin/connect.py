@@ -16,6 +16,8 @@ from segadmin.models import Attempt, Credential, Organization, Sandbox, TokenCac
 
 SECRET_PLACE = "credential.secret"  # noqa: S105 - a name
 TOKEN_PLACE = "tokencache.token"  # noqa: S105 - a name
+# Adobe's own pauses are cut at an hour: what lies further ahead was written by a wrong clock.
+LONGEST_PAUSE = timedelta(hours=2)
 
 
 def seal_secret(value: crypto.Secret, credential: Credential, organization: Organization) -> str:
@@ -67,7 +69,7 @@ class DatabaseTokenStore:
 
     def claim(self, seconds: float) -> bool:
         now = timezone.now()
-        free = Q(lease_until=None) | Q(lease_until__lt=now)
+        free = Q(lease_until=None) | Q(lease_until__lt=now) | Q(lease_until__gt=now + LONGEST_PAUSE)
         until = now + timedelta(seconds=seconds)
         return bool(self._row.filter(free).update(lease_until=until, lease_token=self._lease))
 
@@ -100,7 +102,7 @@ class DatabaseTokenStore:
     def blocked(self) -> aep.AEPError | None:
         row = self._row.get()
         kept = row.blocked_error
-        if row.blocked_until is None or row.blocked_until <= timezone.now() or not kept:
+        if not _lies_ahead(row.blocked_until) or not kept:
             return None
         if kept.get("credential") != str(self._credential.uuid):
             return None  # the credential was replaced since
@@ -111,6 +113,12 @@ class DatabaseTokenStore:
             adobe_request_id=kept.get("adobe_request_id") or None,
             retry_at=row.blocked_until,
         )
+
+
+def _lies_ahead(moment: datetime | None) -> bool:
+    """Whether a pause still lasts; one that a wrong clock set for far ahead is none."""
+    now = timezone.now()
+    return moment is not None and now < moment <= now + LONGEST_PAUSE
 
 
 def _tokens(organization: Organization, credential: Credential, store: aep.TokenStore | None = None) -> aep.TokenSource:
@@ -136,7 +144,7 @@ def _transport(
     if organization.retired_at:
         raise aep.AuthFailed(f"{organization.name} was removed from segadmin, so nothing is sent for it.")
     waits = organization.not_before_at
-    if waits and waits > timezone.now():
+    if waits and _lies_ahead(waits):
         raise aep.RateLimited(
             f"Adobe asked {organization.name} to pause. The next call is possible at {waits:%H:%M:%S} UTC.",
             retry_at=waits,

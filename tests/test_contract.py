@@ -11,18 +11,21 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from pytest_django import Settings
 
-from segadmin import actions, aep, audit
+from segadmin import actions, aep, audit, environment
 from segadmin.actions import (
     batches,
     completeness,
     credentials,
+    deliveries,
     evidence,
     explanations,
     files,
@@ -39,6 +42,7 @@ from segadmin.actions import (
     retention,
     reviews,
     settlement,
+    stream,
     unusual,
 )
 from segadmin.actions import register as registers
@@ -112,9 +116,11 @@ WITHOUT_EVENT = {
     "keys.broken_secrets": "reads",
     "retention.expire_daily": "claims the day; what goes, goes by expire() with its event",
     "jobs.note_unread": "bookkeeping of the mirror, shown as a notice",
+    "mail.message_id": "computes",
     "mail.send_mail": "sends; whoever calls records that it went",
     "limits.spend": "a counter in the shared cache",
     "mirror.audience_title": "reads",
+    "mirror.come_back": "corrects times of a clock that was set back; the gap itself is on record",
     "mirror.hold": "locks",
     "mirror.mark_aged_out": "marks finished history that Adobe no longer shows; nothing happened to it",
     "mirror.shown_state": "reads",
@@ -126,7 +132,9 @@ WITHOUT_EVENT = {
     "names.request_words": "reads",
     "names.search_words": "reads",
     "names.take_in_names": "a cache of Adobe's names",
+    "register_terms.call": "search words",
     "register_terms.forget": "search words",
+    "register_terms.renamed": "search words",
     "register_terms.rebuild": "search words",
     "register_terms.write": "search words, written with the row that they are of",
     "people.choose_zone": "a person's own display setting",
@@ -635,6 +643,13 @@ def a_file_breaks_off(world: World) -> Run:
     return lambda: files.break_off(actor=PERSON, receipt=receipt, subject=order(world).subject, rows=1, size=100)
 
 
+@case("files.give_up", "record.exported:unknown", actor=SYSTEM)
+def a_file_whose_end_nobody_tells(world: World) -> Run:
+    with time_machine.travel(timezone.now() - timedelta(hours=2)):
+        files.begin(actor=PERSON, order=order(world))
+    return lambda: files.give_up(actor=Actor.system())
+
+
 @case("evidence.make", "record.exported:requested", "record.checkpoint:succeeded", "record.exported:succeeded")
 def make_an_evidence_pack(world: World) -> Run:
     world.send(world.draft())
@@ -762,13 +777,22 @@ def make_the_first_checkpoint(world: World) -> Run:
     return lambda: proof.make_checkpoint(actor=PERSON)
 
 
-@case("proof.send_checkpoint", "record.witness:succeeded")
+@case("proof.send_checkpoint", "record.witness:requested", "record.witness:succeeded")
 def send_a_checkpoint_outside(world: World) -> Run:
     world.settings.MAIL_READY = True
     world.send(world.draft())
     proof.set_witness(actor=PERSON, mail="audit@example.com", webhook="", minutes=60)
     proof.make_checkpoint(actor=PERSON)
     return lambda: proof.send_checkpoint(actor=PERSON)
+
+
+@case("deliveries.deliver", "record.witness:requested", "record.witness:succeeded")
+def deliver_a_checkpoint(world: World) -> Run:
+    world.send(world.draft())
+    made = proof.make_checkpoint(actor=PERSON)
+    assert made is not None
+    witness = deliveries.Witness("mail", "audit@example.com")
+    return lambda: deliveries.deliver(actor=PERSON, checkpoint=made, witness=witness)
 
 
 @case("proof.set_witness", "settings.changed:succeeded")
@@ -788,6 +812,12 @@ def replace_the_signing_key(world: World) -> Run:
 def do_what_is_due(world: World) -> Run:
     world.send(world.draft())
     return lambda: proof.tend(actor=PERSON)
+
+
+@case("stream.tend", "record.streamed:succeeded")
+def hand_the_record_to_a_collector(world: World) -> Run:
+    world.settings.STREAM = environment.Stream("file", (Path(world.settings.DATA_DIR) / "handed.jsonl").as_uri())
+    return lambda: stream.tend(actor=PERSON)
 
 
 # -- retention and holds ------------------------------------------------------------------------------------------------
@@ -848,7 +878,7 @@ def change_unusual_rules(world: World) -> Run:
     )
 
 
-@case("unusual.tell", "unusual.told:succeeded", actor=SYSTEM)
+@case("unusual.tell", "unusual.told:requested", "unusual.told:succeeded", actor=SYSTEM)
 def tell_of_unusual_exports(world: World) -> Run:
     world.settings.MAIL_READY = True
     UnusualMail.objects.create(organization=world.organization, to="own", mail="privacy@example.com")

@@ -12,26 +12,31 @@ from django.utils import timezone
 from segadmin.actions import mirror
 from segadmin.audit import Actor, Subject, record
 from segadmin.models import Action, Job, Origin, Reading, Sandbox, Unread
-from segadmin.queries.completeness import between, lasted
+from segadmin.queries.completeness_words import between, lasted
 from segadmin.queries.summaries import in_record
-from segadmin.queries.unread import Missed, missed, watched_since
+from segadmin.queries.unread import Missed, doubtful, missed, watched_since
 
 # Summaries come with a full sweep, about hourly; sweeps that come sooner are counted in the next one.
 SUMMARY_EVERY = timedelta(minutes=50)
+CLOCKS_TOLD_EVERY = timedelta(hours=1)
 CHUNK = 2000
 
 
-def note_read(sandbox: Sandbox, *, read_at: datetime, listed: int | None = None, counts: bool = True) -> None:
+def note_read(
+    sandbox: Sandbox, *, read_at: datetime, listed: int | None = None, counts: bool = True, may_close: bool = False
+) -> None:
     """A list was read well, from `read_at` on; `listed`: how many jobs it held, where it was read to its end.
 
-    Without `counts` only the moment is noted: the same list is counted when it has come to its end.
+    Without `counts` only the moment is noted: the same list is counted when it has come to its end. `may_close`: all of
+    the list was asked for, so that it is time for a summary.
     """
     with transaction.atomic():
         held = mirror.hold(sandbox)
         base = watched_since(held)
-        gaps = missed(held, read_at) if held.watched else []
+        doubt = None if _told_lately(held) else doubtful(held, timezone.now())
+        gaps = ([doubt] if doubt else missed(held, read_at)) if held.watched else []
         Sandbox.objects.filter(pk=held.pk).update(
-            last_read_at=max(read_at, held.last_read_at or read_at),
+            last_read_at=read_at if doubt else max(read_at, held.last_read_at or read_at),
             failures=0,
             failing_since_at=None,
             last_error="",
@@ -40,13 +45,20 @@ def note_read(sandbox: Sandbox, *, read_at: datetime, listed: int | None = None,
         if not held.watched:
             return  # watching ended meanwhile: this reading counts nowhere
         unread = [_unread(held, gap) for gap in gaps]
-        reading, ended = _up_to(held, base, read_at)
+        reading, ended = _up_to(held, base, read_at, is_back=doubt is not None)
         _count(reading, read_at, listed, counts)
         _tell_unread(held, unread)
         for row in ended:
             _close(held, row)
-        if listed is not None and _is_due(reading):
+        if (may_close or listed is not None) and _is_due(reading):
             _close(held, reading)
+
+
+def _told_lately(held: Sandbox) -> bool:
+    """Several servers whose clocks differ, which look like one that is set back over and over, tell so once an hour."""
+    now = timezone.now()
+    told = Unread.objects.filter(sandbox=held, why=Unread.Why.CLOCK, to_at__gt=now - CLOCKS_TOLD_EVERY, to_at__lte=now)
+    return told.exists()
 
 
 def _unread(held: Sandbox, gap: Missed) -> Unread:
@@ -60,8 +72,10 @@ def _midnight(moment: datetime) -> datetime:
     return datetime.combine(moment.astimezone(UTC).date(), time.min, tzinfo=UTC)
 
 
-def _up_to(held: Sandbox, base: datetime | None, at: datetime) -> tuple[Reading, list[Reading]]:
-    """The open stretch that `at` belongs to, and those that are over.
+def _up_to(
+    held: Sandbox, base: datetime | None, at: datetime, *, is_back: bool = False
+) -> tuple[Reading, list[Reading]]:
+    """The open stretch that `at` belongs to, and those that are over; `is_back`: the clock was set back.
 
     No stretch reaches over midnight UTC, where periods of the statement begin and end: so each reading counts in the
     period that it was made in.
@@ -70,6 +84,8 @@ def _up_to(held: Sandbox, base: datetime | None, at: datetime) -> tuple[Reading,
     if row is None:
         begin = min(base or at, at)
         row = Reading(sandbox=held, from_at=begin, to_at=begin)
+    if is_back and at < row.from_at:
+        return Reading(sandbox=held, from_at=at, to_at=at), [row] if row.pk else []
     edge, today = _midnight(row.from_at) + timedelta(days=1), _midnight(at)
     if at < edge:
         return row, []
@@ -102,6 +118,9 @@ WORDS = {
     Unread.Why.ADOBE: "could not read the list of {place} at Adobe for {length}, {span}",
     Unread.Why.STOPPED: "did not read the list of {place} for {length}, {span}: segadmin was not reading",
     Unread.Why.UNWATCHED: "did not watch {place} for {length}, {span}",
+    Unread.Why.CLOCK: (
+        "can't tell whether it read the list of {place} for {length}, {span}: the clock of this server was set back"
+    ),
 }
 
 
@@ -136,6 +155,7 @@ def _close(held: Sandbox, reading: Reading) -> None:
         details={
             **in_record(reading),
             "jobs_made": made,
+            **({} if held.clock_ahead is None else {"clock_ahead_seconds": held.clock_ahead}),
             "unread": [
                 {"from": row.from_at.isoformat(), "to": row.to_at.isoformat(), "why": row.why}
                 for row in gaps.order_by("from_at", "pk")

@@ -225,6 +225,7 @@ def read_newest(sandbox: Sandbox, *, by: str) -> None:
 
     If there may be more that is new, all of it is left to a sweep, and nothing is concluded from this page.
     """
+    mirror.come_back(sandbox)
     read_at = timezone.now()
     try:
         page = connect.reader(sandbox).list(limit=100)
@@ -234,7 +235,7 @@ def read_newest(sandbox: Sandbox, *, by: str) -> None:
     taken = mirror.take_in(sandbox, page.jobs, read_at=read_at)
     mirror.take_in_bad(sandbox, page.bad, read_at=read_at)
     connect.note_success(sandbox.organization, by)
-    if page.next_offset and not taken.known:
+    if (page.next_offset or page.has_unreadable_next) and not taken.known:
         Sandbox.objects.filter(pk=sandbox.pk).update(last_sweep_at=None, due_at=timezone.now())
         return
     completeness.note_read(sandbox, read_at=read_at)
@@ -261,7 +262,7 @@ def check_sandboxes(*, actor: Actor, sandboxes: Sequence[Sandbox]) -> list[Check
     results = []
     for sandbox in sorted(sandboxes, key=lambda row: row.failures):
         now = timezone.now()
-        if sandbox.last_read_at and now - sandbox.last_read_at < COALESCE:
+        if sandbox.last_read_at and timedelta() <= now - sandbox.last_read_at < COALESCE:
             results.append(CheckResult(sandbox, True, f"{sandbox}: read a moment ago."))
         elif time.monotonic() > ends:
             Sandbox.objects.filter(pk=sandbox.pk).update(due_at=now)

@@ -33,6 +33,7 @@ from segadmin.models import (
     State,
 )
 from segadmin.queries import names, sentences
+from segadmin.queries.unread import DOUBTFUL, doubtful
 
 STATES = {
     "NEW": State.WAITING,
@@ -86,6 +87,19 @@ def hold(sandbox: Sandbox, lease: str | None = None) -> Sandbox:
     if held is None:
         raise LeaseLost(str(sandbox))
     return held
+
+
+def come_back(sandbox: Sandbox) -> None:
+    """Before a reading: where the clock was set back, nothing was seen later than now.
+
+    Else what a wrong clock wrote would be newer than everything that Adobe says until that time is there.
+    """
+    if doubtful(sandbox, now := timezone.now()) is None:
+        return
+    with transaction.atomic():
+        hold(sandbox)
+        Job.objects.filter(sandbox=sandbox, last_seen_at__gt=now).update(last_seen_at=now)
+        Job.objects.filter(sandbox=sandbox, next_look_at__gt=now + DOUBTFUL).update(next_look_at=None)
 
 
 def take_in(
@@ -206,7 +220,7 @@ def _refresh(sandbox: Sandbox, row: Job, seen: aep.ExportJob, read_at: datetime,
     came_back = row.missing_since_at is not None
     if values["raw"] == row.raw and state == row.state and not came_back and row.aged_out_at is None:
         return
-    before = row.state
+    before, told_else = row.state, values["raw"] != row.raw
     for name, value in values.items():
         setattr(row, name, value)
     row.state, row.last_seen_at, row.changed_at = state, read_at, read_at
@@ -227,7 +241,8 @@ def _refresh(sandbox: Sandbox, row: Job, seen: aep.ExportJob, read_at: datetime,
         JobChange.objects.create(job=row, at=read_at, from_state=before, to_state=state, status=row.status)
     if came_back:
         taken.returned.append(row)
-    row._came_from = before  # type: ignore[attr-defined]
+    # Of one that is listed again, its return is on record already, as Adobe tells it now.
+    row._came_from, row._told_else = before, told_else and not came_back  # type: ignore[attr-defined]
     taken.changed.append(row)
 
 
@@ -262,8 +277,15 @@ def _event(sandbox: Sandbox, row: Job, action: Action, sentence: str, **details:
             job_id=row.job_id,
             request_uuid=row.export_request.uuid if row.export_request else None,
         ),
-        # The digest lets an evidence pack show that the job in it is the one that Adobe told then.
-        details={"status": row.status, "state": row.state, "snapshot": snapshot_digest(row.raw), **details},
+        # The digest shows that a job, here or in an evidence pack, is the one that Adobe told then. "sealed": from now on
+        # each change of what Adobe tells of it is a record, so the newest one says how the job has to be.
+        details={
+            "status": row.status,
+            "state": row.state,
+            "snapshot": snapshot_digest(row.raw),
+            "sealed": row.is_final or action == Action.JOB_MISSING,
+            **details,
+        },
     )
 
 
@@ -282,6 +304,8 @@ def record_first_sight(sandbox: Sandbox, row: Job) -> None:
 def _record_end(sandbox: Sandbox, row: Job) -> None:
     before = getattr(row, "_came_from", row.state)
     if row.state == before or row.state not in State.final():
+        if before in State.final() and getattr(row, "_told_else", False):
+            _record_later(sandbox, row, before)
         return
     words = {State.SUCCEEDED: "finish", State.FAILED: "fail", State.CANCELLED: "end as cancelled"}[State(row.state)]
     although = row.state == State.SUCCEEDED and row.cancel_result in (*UNDER_WAY, "late")
@@ -296,6 +320,12 @@ def _record_end(sandbox: Sandbox, row: Job) -> None:
         profiles=row.profiles,
         remarks=row.remarks,
     )
+
+
+def _record_later(sandbox: Sandbox, row: Job, before: str) -> None:
+    """Adobe tells a job that had ended otherwise than before. Rare, and never without a record."""
+    sentence = f"saw that Adobe tells {_title(row)}, which had ended, otherwise than before: {row.status}"
+    _event(sandbox, row, Action.JOB_CHANGED, sentence, before=before, profiles=row.profiles, remarks=row.remarks)
 
 
 def take_in_bad(sandbox: Sandbox, bad: Sequence[aep.BadRecordInfo], *, read_at: datetime) -> None:

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from segadmin import aep
-from segadmin.actions import register
+from segadmin.actions import register, register_terms
 from segadmin.actions.storable import storable
 from segadmin.models import ExportRequest, Job, Name, Sandbox
 from segadmin.queries import names
@@ -68,6 +68,7 @@ def reindex(sandbox: Sandbox, ids: Sequence[str]) -> None:
             index(sandbox, mentioned)
             Job.objects.bulk_update(mentioned, ["search"], batch_size=100)
             register.refresh(jobs=mentioned)
+    register_terms.renamed(sandbox, list(ids))
 
 
 def take_in_names(

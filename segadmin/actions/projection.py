@@ -309,7 +309,8 @@ def _contents(source: Source, what: What, used: personal_data.Map, known: Known)
         "pii_map_version": found.version,
         "pii_words": found.words,
         "pii_mask": terms.mask_of(found.words),
-        "field_words": _between_bars(paths_named),
+        # Events without a list of their fields hold them all, so that no field of theirs can be excluded.
+        "field_words": _between_bars([*paths_named, *([terms.ALL_FIELDS] if every_event_field else [])]),
         "audience_words": _between_bars(labels),
     }
 
@@ -319,7 +320,7 @@ def _between_bars(words: Sequence[str]) -> str:
 
 
 def search_words(source: Source, values: Mapping[str, Any]) -> str:
-    """Lower-case words by which free text finds the row: ids, names, person, purpose; amended values, old and new."""
+    """Folded words by which free text finds the row: ids, names, person, purpose; amended values, old and new."""
     job, row = source.job, source.export_request
     words: list[object] = [values["person"], values["dataset_name"], values["dataset_id"]]
     words += [values[name] for name in AMENDABLE]
@@ -327,7 +328,7 @@ def search_words(source: Source, values: Mapping[str, Any]) -> str:
     words += [text for item in source.amendments for text in (item.old, item.new)]
     words += [job.job_id, job.adobe_request_id, *job.batch_ids] if job is not None else []
     words += [row.uuid] if row is not None else []
-    return "\n".join(dict.fromkeys(str(word).lower() for word in words if word))[:LONGEST_SEARCH]
+    return "\n".join(dict.fromkeys(terms.fold(str(word)) for word in words if word))[:LONGEST_SEARCH]
 
 
 def details_of(text: str) -> Mapping[str, Any]:

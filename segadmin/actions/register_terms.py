@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import transaction
 
-from segadmin.models import RegisterEntry, RegisterTerm, RegisterValue
+from segadmin.models import Name, RegisterEntry, RegisterTerm, RegisterValue, Sandbox
 from segadmin.queries import terms
 
 CHUNK = 500
@@ -42,6 +42,7 @@ def write(entries: Sequence[RegisterEntry]) -> None:
         with transaction.get_connection().cursor() as cursor:
             cursor.executemany(_TERM, fresh)
     _spell({key for _entry, key, *_place in fresh}, wanted.values())
+    call({item for row in entries for item in terms.called(_columns(row))})
 
 
 def _columns(row: RegisterEntry) -> dict[str, Any]:
@@ -56,11 +57,40 @@ def _spell(keys: set[int], told: Iterable[Mapping[int, tuple[terms.Kind, str]]])
         for key, (kind, text) in found.items()
         if key in keys and kind in terms.SPELLED
     }
-    known = set(RegisterValue.objects.filter(key__in=named).order_by().values_list("key", flat=True))
+    spelled = RegisterValue.objects.filter(key__in=named, kind__in=list(terms.SPELLED)).order_by()
+    known = set(spelled.values_list("key", flat=True))
     fresh = [
         RegisterValue(kind=int(kind), key=key, value=text) for key, (kind, text) in named.items() if key not in known
     ]
     RegisterValue.objects.bulk_create(fresh, batch_size=CHUNK)
+
+
+def call(names: Iterable[tuple[terms.Kind, int, str]]) -> None:
+    """Keep names of audiences and datasets (`terms.called`), so that their exports are found by all of them."""
+    wanted = {(int(kind), key, name): None for kind, key, name in sorted(names)}
+    keys = sorted({key for _kind, key, _name in wanted})
+    for start in range(0, len(keys), CHUNK):
+        there = RegisterValue.objects.filter(key__in=keys[start : start + CHUNK], kind__in=list(terms.CALLED.values()))
+        for known in there.order_by().values_list("kind", "key", "value"):
+            wanted.pop(known, None)
+    fresh = [RegisterValue(kind=kind, key=key, value=name) for kind, key, name in wanted]
+    RegisterValue.objects.bulk_create(fresh, batch_size=CHUNK)
+
+
+def renamed(sandbox: Sandbox, ids: Sequence[str]) -> None:
+    """Names of this sandbox that became known or changed, of what was exported already."""
+    kinds = {Name.Kind.AUDIENCE: terms.Kind.AUDIENCE, Name.Kind.DATASET: terms.Kind.DATASET_NAME}
+    for start in range(0, len(ids), CHUNK):
+        rows = Name.objects.filter(sandbox=sandbox, external_id__in=ids[start : start + CHUNK], kind__in=kinds)
+        names = rows.exclude(name="").order_by().values_list("kind", "external_id", "name")
+        now = [terms.called_now(kinds[Name.Kind(kind)], external_id, name) for kind, external_id, name in names]
+        exported = set(
+            RegisterTerm.objects.filter(key__in={key for _kind, key, _name in now}, sandbox=sandbox)
+            .order_by()
+            .values_list("key", flat=True)
+            .distinct()
+        )
+        call(item for item in now if item[1] in exported)
 
 
 def forget(entry: RegisterEntry) -> None:

@@ -17,6 +17,8 @@ from segadmin.aep.types import BadRecord, BadRecordInfo, ExportJob, Page
 JOBS_PATH = "/data/core/ups/export/jobs"
 MAX_PAGES = 10_000
 _MAX_OFFSET_LENGTH = 500
+# Ours is the first; the others stand in older pages of Adobe's documentation.
+_CURSORS = ("offset", "start", "page", "cursor")
 
 
 class ExportJobsReader:
@@ -45,13 +47,17 @@ class ExportJobsReader:
             jobs=jobs,
             bad=bad,
             next_offset=next_offset(reply.json) if records else None,
+            has_unreadable_next=bool(records) and _has_unreadable_next(reply.json),
             request_id=reply.request_id,
             date=reply.date,
             adobe_request_id=reply.adobe_request_id,
         )
 
     def pages(self, limit: int = 100, status: str | None = None) -> Iterator[Page]:
-        """Every page, with the same limit and status; ends where the cursor does, or begins to repeat itself."""
+        """Every page, with the same limit and status; ends where the cursor does, or begins to repeat itself.
+
+        The whole list was read only where the last page has neither a `next_offset` nor an unreadable one.
+        """
         offset: str | None = None
         seen: set[str] = set()
         for _ in range(MAX_PAGES):
@@ -156,19 +162,32 @@ def next_offset(envelope: Mapping[str, Any]) -> str | None:
 
     Only the cursor is taken: the address itself comes from outside, and would carry our token wherever it points.
     """
+    try:
+        offset = _cursors(envelope).get("offset", "")
+    except ValueError:
+        return None
+    if not offset or len(offset) > _MAX_OFFSET_LENGTH or not offset.isprintable():
+        return None
+    return offset
+
+
+def _cursors(envelope: Mapping[str, Any]) -> dict[str, str]:
+    """Parameters of a list's `link.next` that say where the next page begins. ValueError for no address at all."""
     following = coerce.mapping(envelope.get("link")).get("next")
     if isinstance(following, dict):
         following = following.get("href")
     if not isinstance(following, str) or "?" not in following:
-        return None
+        return {}
+    told = parse_qs(urlsplit(following).query, strict_parsing=False, max_num_fields=50)
+    return {name: value for name in _CURSORS if (value := told.get(name, [""])[0].strip())}
+
+
+def _has_unreadable_next(envelope: Mapping[str, Any]) -> bool:
+    """Whether there is a further page that `next_offset` can't follow: a cursor of another name, or none to be used."""
     try:
-        values = parse_qs(urlsplit(following).query, strict_parsing=False, max_num_fields=50).get("offset", [])
+        return bool(_cursors(envelope)) and next_offset(envelope) is None
     except ValueError:
-        return None
-    offset = values[0].strip() if values else ""
-    if not offset or len(offset) > _MAX_OFFSET_LENGTH or not offset.isprintable():
-        return None
-    return offset
+        return True
 
 
 def _acknowledgement(content: Mapping[str, Any]) -> tuple[bool | None, ExportJob | None]:

@@ -274,7 +274,8 @@ def _compute_ids(value: object) -> dict[str, str]:
 class Page:
     """One page of the list, newest first. `next_offset` is None on the last one; `date` is Adobe's clock.
 
-    `bad` holds the records that could not be used; they hide none of the others.
+    `bad` holds the records that could not be used; they hide none of the others. `has_unreadable_next`: Adobe names a
+    further page in a way that can't be followed, so this is not the last one although there is no `next_offset`.
     """
 
     jobs: list[ExportJob]
@@ -283,6 +284,7 @@ class Page:
     request_id: str
     date: datetime | None
     adobe_request_id: str | None = None
+    has_unreadable_next: bool = False
 
 
 def fingerprint(body: Mapping[str, Any]) -> str:

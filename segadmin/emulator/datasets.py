@@ -48,7 +48,7 @@ class Catalog:
     def batch(self, caller: Caller, _request: Request, batch_id: str) -> Response:
         """One batch; 404 while its job has only reserved the id."""
         plan = self._book.of_batch((caller.tenant.ims_org_id, caller.sandbox), batch_id)
-        shown = None if plan is None else _batch_object(plan, self._book.now_ms())
+        shown = None if plan is None else _batch_object(plan, batch_id, self._book.now_ms())
         if shown is None:
             raise refuse("problem", 404, f"Batch {batch_id} was not found")
         return as_json(200, {batch_id: shown})
@@ -63,7 +63,7 @@ class Catalog:
             if dataset_id is not None and plan.request["destination"]["datasetId"] != dataset_id:
                 continue
             for batch_id in plan.batch_ids():
-                shown = _batch_object(plan, self._book.now_ms())
+                shown = _batch_object(plan, batch_id, self._book.now_ms())
                 if shown and status in (None, shown["status"]) and len(found) < limit:
                     found[batch_id] = shown
         return as_json(200, found)
@@ -109,7 +109,7 @@ def _dataset_object(item: Dataset, caller: Caller, wanted: set[str] | None) -> J
     return {name: value for name, value in shown.items() if wanted is None or name in wanted}
 
 
-def _batch_object(plan: JobPlan, now_ms: int) -> JsonObject | None:
+def _batch_object(plan: JobPlan, batch_id: str, now_ms: int) -> JsonObject | None:
     if not plan.started_by(now_ms):
         return None
     status = plan.status_at(now_ms)
@@ -126,9 +126,16 @@ def _batch_object(plan: JobPlan, now_ms: int) -> JsonObject | None:
         "errors": [],
     }
     if word == "success":
-        count = plan.profiles // len(plan.batch_ids())
+        count = _share(plan, batch_id)
         shown |= {"completed": over, "recordCount": count, "failedRecordCount": 0, "size": count * 412}
     elif word in ("failed", "aborted"):
         shown |= {"completed": over, "recordCount": 0}
         shown["errors"] = [{"code": item["code"], "description": item["msg"]} for item in plan.errors]
     return shown
+
+
+def _share(plan: JobPlan, batch_id: str) -> int:
+    """Profiles in one of the job's batches; together they hold all of them, the first ones one more where some remain."""
+    batches = plan.batch_ids()
+    count, remaining = divmod(plan.profiles, len(batches))
+    return count + (batches.index(batch_id) < remaining)

@@ -9,6 +9,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from email.utils import formatdate
 from http.client import responses as phrases
 from typing import Final
 
@@ -51,10 +52,15 @@ def _shaped(fault: Fault) -> Response:
     return Response(status, body, {"Content-Type": "application/json"})
 
 
+def date_now() -> str:
+    """The clock of this Adobe, in the form of a header."""
+    return formatdate(usegmt=True)
+
+
 def head_of(response: Response, length: int | None, *, close: bool) -> bytes:
     """Status line and headers. `length` None leaves the end of the body to the closing of the connection."""
     lines = [f"HTTP/1.1 {response.status} {phrases.get(response.status, 'Unknown')}"]
-    lines += [f"{name}: {value}" for name, value in response.headers.items()]
+    lines += [f"{name}: {value}" for name, value in ({"Date": date_now()} | response.headers).items()]
     if length is not None and response.status != 204:
         lines.append(f"Content-Length: {length}")
     if close or length is None:

@@ -15,7 +15,7 @@ from segadmin.models.credentials import ConnectionTest, Credential, TokenCache
 from segadmin.models.jobs import BadRecord, Job, JobChange, Name, Origin, State
 from segadmin.models.organizations import Organization, Sandbox
 from segadmin.models.people import Membership, Role, User
-from segadmin.models.proof import Checkpoint, Delivery, FileReceipt, SigningKey, Verification
+from segadmin.models.proof import NOT_KNOWN, Checkpoint, Delivery, FileReceipt, SigningKey, Verification
 from segadmin.models.register import (
     Amendment,
     Category,
@@ -30,9 +30,11 @@ from segadmin.models.register import (
 from segadmin.models.requests import ExportRequest, RequestState
 from segadmin.models.retention import Hold, Installation, SavedView
 from segadmin.models.reviews import Review, SignOff
+from segadmin.models.streams import Stream
 from segadmin.models.unusual import UnusualMail, UnusualRule
 
 __all__ = [
+    "NOT_KNOWN",
     "Action",
     "Amendment",
     "Attempt",
@@ -76,6 +78,7 @@ __all__ = [
     "SignOff",
     "SigningKey",
     "State",
+    "Stream",
     "TokenCache",
     "Unread",
     "UnusualMail",

@@ -70,6 +70,7 @@ class Action(models.TextChoices):
     UNUSUAL_RULES = "unusual.rules", _("change rules for unusual exports")
     UNUSUAL_TOLD = "unusual.told", _("tell of unusual exports by mail")
     BATCH_COUNTED = "batch.counted", _("count a batch")
+    RECORD_STREAMED = "record.streamed", _("hand the record to a collector")
 
 
 class Outcome(models.TextChoices):

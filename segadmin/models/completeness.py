@@ -33,12 +33,17 @@ class Reading(models.Model):
 
 
 class Unread(models.Model):
-    """A time in which Adobe's list was not read: Adobe did not answer, segadmin did not run, or it was not watched."""
+    """A time in which Adobe's list was not read: Adobe did not answer, segadmin did not run, or it was not watched.
+
+    Or of which it can't be told whether it was read, since the clock was set back.
+    """
 
     class Why(models.TextChoices):
         ADOBE = "adobe", _("Adobe could not be read")
         STOPPED = "stopped", _("segadmin was not reading")
         UNWATCHED = "unwatched", _("not watched")
+        # The day before it: times of the same name may have come twice, and which of them were read can't be told.
+        CLOCK = "clock", _("the clock of this server was set back")
 
     sandbox = models.ForeignKey(Sandbox, models.PROTECT, related_name="unread")
     from_at = models.DateTimeField()

@@ -70,7 +70,9 @@ class Sandbox(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
     lease_token = models.CharField(max_length=40, blank=True)
     last_read_at = models.DateTimeField(null=True, blank=True)
-    last_sweep_at = models.DateTimeField(null=True, blank=True)
+    last_sweep_at = models.DateTimeField(null=True, blank=True)  # None: the whole list is read next
+    # When the list was last read to its end; stays where `last_sweep_at` is emptied.
+    swept_at = models.DateTimeField(null=True, blank=True)
     sweep_count = models.PositiveIntegerField(default=0)
     # Jobs that the last sweep did not show and that were not looked up yet.
     absent_jobs = models.PositiveIntegerField(default=0)
@@ -82,6 +84,8 @@ class Sandbox(models.Model):
     last_error_at = models.DateTimeField(null=True, blank=True)
     last_error_request_id = models.CharField(max_length=200, blank=True)
     bad_records = models.PositiveIntegerField(default=0)
+    # Seconds that the clock of this server was ahead of Adobe's at the last reading, by the Date of its answer; 0 within 2.
+    clock_ahead = models.IntegerField(null=True, blank=True)
 
     class Meta:
         ordering = ["organization__name", "name", "pk"]

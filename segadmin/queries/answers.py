@@ -252,11 +252,15 @@ def _by_field(rows: "QuerySet[RegisterEntry]") -> dict[str, Group]:
     combinations = list(sums.grouped(rows, "field_words", "all_fields"))
     latest = sums.of_rows((pk for _values, pk, _sums in combinations), "fields").values()
     spelled = {path.lower(): path for fields in latest for path in fields}
-    paths = {word for (words, _all), _pk, _sums in combinations for word in words.strip("|").split("|") if word}
+    every = {word for (words, _all), _pk, _sums in combinations for word in words.strip("|").split("|") if word}
+    paths = every - {ALL_FIELDS}
     groups = {path: Group(path, spelled.get(path, path)) for path in paths}
-    everything = Group(ALL_FIELDS, _("All fields, without a list"), _("also counted for each field"))
+    everything = Group(
+        ALL_FIELDS, _("All fields, without a list"), _("also counted for each field; or all fields of events")
+    )
     for (words, all_fields), _pk, added in combinations:
         named = words.strip("|").split("|") if words else []
+        all_fields = all_fields or ALL_FIELDS in named
         for path in paths if all_fields else [path for path in paths if any(_meet(path, word) for word in named)]:
             groups[path].sums.merge(added)
         if all_fields:

@@ -12,6 +12,7 @@ from segadmin.queries import register
 from segadmin.queries.answers import GONE, GONE_OR_GOING, Facts, Lead, Sums, chunks
 from segadmin.queries.register import EXACTLY, Filters
 from segadmin.queries.search import Term
+from segadmin.queries.terms import fold
 
 NAMED, EVERYONE = "named", "everyone"
 MAY_CONTAIN, NOT_EXCLUDED, DOES_NOT = "may_contain", "cannot_be_excluded", "does_not"
@@ -170,6 +171,15 @@ class Counted:
     sums: Sums
 
 
+@dataclass(frozen=True)
+class Told:
+    """Exports to one recipient under one rule. `url` leads to exactly their rows, empty where no address says so."""
+
+    rule: Rule
+    exports: int
+    url: str
+
+
 @dataclass
 class Recipient:
     """Whom to tell (article 19 of the GDPR): a recipient as stated, empty where none was."""
@@ -177,7 +187,7 @@ class Recipient:
     name: str
     datasets: set[str] = field(default_factory=set)
     before: set[str] = field(default_factory=set)
-    verdicts: dict[str, int] = field(default_factory=dict)
+    told: list[Told] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
@@ -186,11 +196,22 @@ class Recipient:
 
     @property
     def may_contain(self) -> int:
-        return self.verdicts.get(MAY_CONTAIN, 0)
+        return self._exports(MAY_CONTAIN)
 
     @property
     def not_excluded(self) -> int:
-        return self.verdicts.get(NOT_EXCLUDED, 0)
+        return self._exports(NOT_EXCLUDED)
+
+    def _exports(self, verdict: str) -> int:
+        return sum(one.exports for one in self.told if one.rule.verdict == verdict)
+
+    @property
+    def columns(self) -> list[tuple[str, int, list[Told]]]:
+        """(verdict, exports, those of each of its rules) of the verdicts that make them somebody to tell."""
+        verdicts = (MAY_CONTAIN, NOT_EXCLUDED)
+        return [
+            (word, self._exports(word), [one for one in self.told if one.rule.verdict == word]) for word in verdicts
+        ]
 
 
 @dataclass
@@ -233,7 +254,7 @@ def trace(organizations: Sequence[int], filters: Filters, audiences: Sequence[st
         counted.append(Counted(rule, lead(terms=rule.terms), sums.total(rows)))
         if rule.verdict == DOES_NOT:
             continue
-        _tell(rows, rule, recipients)
+        _tell(rows, rule, recipients, lead)
         for named, _more, _added in sums.by_audiences(rows):
             for key, label in named:
                 if _is_one({"id": key, "name": label}, audiences) and (label != key or key not in met):
@@ -242,19 +263,23 @@ def trace(organizations: Sequence[int], filters: Filters, audiences: Sequence[st
     return Trace(counted, order, met, [word for word in audiences if not _is_met(organizations, filters, word)])
 
 
-def _tell(rows: "QuerySet[RegisterEntry]", rule: Rule, recipients: dict[str, Recipient]) -> None:
+def _tell(rows: "QuerySet[RegisterEntry]", rule: Rule, recipients: dict[str, Recipient], lead: Lead) -> None:
     """Whom to tell of these rows."""
+    exports: dict[str, int] = {}
     for (name, dataset_id, recipient), _pk, added in sums.grouped(rows, "dataset_name", "dataset_id", "recipient"):
         to = recipients.setdefault(recipient, Recipient(recipient))
         to.datasets.add(name or dataset_id or _("dataset not told"))
-        to.verdicts[rule.verdict] = to.verdicts.get(rule.verdict, 0) + added.exports
+        exports[recipient] = exports.get(recipient, 0) + added.exports
+    for recipient, number in exports.items():
+        url = lead(terms=rule.terms, recipient=f"{EXACTLY}{recipient}")
+        recipients[recipient].told.append(Told(rule, number, url))
     for (_dataset, recipient), first in _before(rows).items():
         recipients[recipient].before |= first - {""}
 
 
 def _is_one(audience: dict[str, str], wanted: Sequence[str]) -> bool:
-    words = f"|{audience.get('name', '')}|{audience['id']}|".lower()
-    return any((f"|{word[1:]}|" if word.startswith(EXACTLY) else word).lower() in words for word in wanted)
+    words = fold(f"|{audience.get('name', '')}|{audience['id']}|")
+    return any(fold(f"|{word[1:]}|" if word.startswith(EXACTLY) else word) in words for word in wanted)
 
 
 def _is_met(organizations: Sequence[int], filters: Filters, word: str) -> bool:

@@ -14,39 +14,11 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from segadmin.models import Explanation, Finding, Job, Organization, Origin, Sandbox, Unread
+from segadmin.models import BadRecord, Explanation, Finding, Job, Organization, Origin, Sandbox, Unread
+from segadmin.queries.completeness_words import clock, lasted
 from segadmin.queries.intervals import Span, cut, merged, minus, total
 from segadmin.queries.summaries import Summaries, summaries
 from segadmin.queries.unread import lasting, patience, watched_again
-
-# -- words -------------------------------------------------------------------------------------------------------------
-
-
-def lasted(length: timedelta) -> str:
-    """ "40 s", "14 min", "3 h 02 min", "2 days 3 h"."""
-    seconds = max(0, round(length.total_seconds()))
-    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
-    if seconds < 60:
-        return _("%(n)d s") % {"n": seconds}
-    if seconds < 3600:
-        return _("%(n)d min") % {"n": minutes}
-    if not days:
-        return _("%(h)d h %(m)02d min") % {"h": hours, "m": minutes}
-    words = _("1 day") if days == 1 else _("%(n)d days") % {"n": days}
-    return f"{words} {hours} h" if hours else words
-
-
-def clock(moment: datetime) -> str:
-    """ "9 May 2026 10:00", in UTC."""
-    return date_format(moment.astimezone(UTC), "j F Y H:i")
-
-
-def between(from_at: datetime, to_at: datetime) -> str:
-    """ "from 9 May 2026 10:00 to 10:14 UTC"."""
-    same_day = from_at.astimezone(UTC).date() == to_at.astimezone(UTC).date()
-    last = date_format(to_at.astimezone(UTC), "H:i") if same_day else clock(to_at)
-    return _("from %(first)s to %(last)s UTC") % {"first": clock(from_at), "last": last}
-
 
 # -- the period --------------------------------------------------------------------------------------------------------
 
@@ -181,6 +153,8 @@ class Statement:
     connected_within: list[Sandbox] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     jobs: Jobs = field(default_factory=Jobs)
+    # Entries of the lists that could not be read as jobs, and were seen in this time or from before it to after it.
+    unreadable: int = 0
     # Jobs made in this time where it was not watched, known from readings at other times; not among `jobs`.
     later: int = 0
     readings: Summaries = field(default_factory=Summaries)
@@ -204,6 +178,11 @@ class Statement:
     @property
     def by_us(self) -> list[Gap]:
         return self.why(Unread.Why.STOPPED)
+
+    @property
+    def by_clock(self) -> list[Gap]:
+        """Times of which it can't be told whether they were read."""
+        return self.why(Unread.Why.CLOCK)
 
     @property
     def by_choice(self) -> list[Gap]:
@@ -255,6 +234,7 @@ def statement(organizations: Sequence[Organization], period: Period, *, brief: b
     found.gaps.sort(key=lambda gap: (gap.from_at, gap.sandbox.pk))
     if not brief:
         found.jobs, found.later = _jobs(found), _made_in(found, found.unwatched).count()
+        found.unreadable = unreadable(found).count()
     return found
 
 
@@ -270,8 +250,9 @@ def _gaps(sandboxes: Sequence[Sandbox], found: Statement) -> dict[int, list[Gap]
 
 def _gaps_of(sandbox: Sandbox, rows: Sequence[Unread], again: Mapping[int, datetime], found: Statement) -> list[Gap]:
     first, last = found.period.from_at, found.until_at
+    set_back = [row for row in rows if row.why == Unread.Why.CLOCK]
     told = [
-        Gap(sandbox, row.why, row.from_at, row.to_at or timezone.now(), row.seq or 0, row.to_at is None, row.note)
+        Gap(sandbox, row.why, row.from_at, _to_at(row, set_back), row.seq or 0, row.to_at is None, row.note)
         for row in rows
     ]
     if not sandbox.watched and not any(gap.lasts for gap in told) and sandbox.last_read_at is not None:
@@ -285,6 +266,12 @@ def _gaps_of(sandbox: Sandbox, rows: Sequence[Unread], again: Mapping[int, datet
             lasts = gap.lasts and found.is_running
             clipped.append(Gap(sandbox, gap.why, span[0], span[1], gap.seq, lasts, gap.note))
     return clipped
+
+
+def _to_at(row: Unread, set_back: Iterable[Unread]) -> datetime:
+    """Its end. What was recorded before a clock was set back can't reach over that moment, whatever that clock said."""
+    ends = [clock.to_at for clock in set_back if row.seq and clock.seq and row.seq < clock.seq and clock.to_at]
+    return min([row.to_at or timezone.now(), *ends])
 
 
 def _untold(sandbox: Sandbox, wanted: Span, gaps: Iterable[Gap], found: Statement) -> list[Gap]:
@@ -329,7 +316,14 @@ def _jobs(found: Statement) -> Jobs:
 def _unsure(found: Statement, made: QuerySet[Job]) -> int:
     places = [row.pk for row in found.watched if row.absent_jobs]
     listed = made.filter(sandbox__in=places, missing_since_at=None, aged_out_at=None)
-    return listed.filter(last_seen_at__lt=F("sandbox__last_sweep_at")).count() if places else 0
+    return listed.filter(last_seen_at__lt=F("sandbox__swept_at")).count() if places else 0
+
+
+def unreadable(found: Statement) -> QuerySet[BadRecord]:
+    """Entries of the lists that could not be read as jobs. When they were made is not known, so these are all that the
+    lists held at some moment of this time, as far as it was seen."""
+    rows = BadRecord.objects.filter(sandbox__in=[row.pk for row in found.watched])
+    return rows.filter(first_seen_at__lt=found.period.to_at, last_seen_at__gte=found.period.from_at)
 
 
 def jobs_made(found: Statement) -> QuerySet[Job]:
@@ -359,18 +353,26 @@ class Line:
 
     @property
     def read(self) -> list[Sandbox]:
-        """Sandboxes that were read at all in this time."""
-        return [row for row in self.statement.watched if row.pk in self.statement.readings.read]
+        """Sandboxes whose list was read to its end in this time."""
+        return [row for row in self.statement.watched if self._sweeps(row)]
+
+    @property
+    def begun(self) -> list[Sandbox]:
+        """Only the newest pages were read."""
+        readings = self.statement.readings
+        return [row for row in self.statement.watched if row.pk in readings.read and not self._sweeps(row)]
 
     @property
     def unread(self) -> list[Sandbox]:
         """Watched, and nothing read."""
-        read = {row.pk for row in self.read}
-        return [row for row in self.statement.watched if row.pk not in read]
+        return [row for row in self.statement.watched if row.pk not in self.statement.readings.read]
+
+    def _sweeps(self, row: Sandbox) -> int:
+        return self.statement.readings.counts.get(row.pk, (0, 0))[1]
 
     @property
     def told(self) -> list[Gap]:
-        read = {row.pk for row in self.read}
+        read = self.statement.readings.read
         return [gap for gap in self.statement.gaps if gap.sandbox.pk in read and gap.why != Unread.Why.UNWATCHED]
 
     @property
@@ -380,7 +382,7 @@ class Line:
     @property
     def kind(self) -> str:
         """The kind of note that it is drawn as."""
-        return "warn" if self.unread or not self.read or any(gap.lasts for gap in self.told) else "soft"
+        return "warn" if self.unread or self.begun or not self.read or any(gap.lasts for gap in self.told) else "soft"
 
 
 def line(organizations: Sequence[Organization]) -> Line:

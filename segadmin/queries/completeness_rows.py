@@ -1,5 +1,6 @@
 """The rows behind each number of the statement."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,12 +9,13 @@ from django.db.models import F, Q, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from segadmin.models import Finding, Job, Name, Origin, Reading, Unread
+from segadmin.models import BadRecord, Finding, Job, Name, Origin, Reading, Unread
 from segadmin.queries import names, sentences
-from segadmin.queries.completeness import Statement, jobs_made
+from segadmin.queries.completeness import Statement, jobs_made, unreadable
 from segadmin.queries.register import Cursor
 
 PAGE_SIZE = 50
+LONGEST_RAW = 4000
 _FOUND = Q(findings__kind=Finding.Kind.OUTSIDE)
 _OUTSIDE = Q(origin=Origin.OUTSIDE, explanation=None)
 # Word in the address -> title of the page.
@@ -31,6 +33,7 @@ TITLES: dict[str, Promise] = {
     "aged": _("Older than what Adobe’s list still shows"),
     "sweeps": _("Readings of the lists"),
     "unread": _("Times not read"),
+    "unreadable": _("Entries that could not be read as jobs"),
 }
 
 
@@ -45,6 +48,14 @@ class JobRow:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """One entry of a list that is no job, as Adobe told it."""
+
+    row: BadRecord
+    text: str
+
+
+@dataclass(frozen=True)
 class Page:
     """One page of one kind of rows; the other lists are empty."""
 
@@ -52,6 +63,7 @@ class Page:
     jobs: Sequence[JobRow] = ()
     readings: Sequence[Reading] = ()
     unread: Sequence[Unread] = ()
+    unreadable: Sequence[Entry] = ()
     after: str = ""
 
     @property
@@ -60,7 +72,7 @@ class Page:
 
     @property
     def count(self) -> int:
-        return len(self.jobs) + len(self.readings) + len(self.unread)
+        return len(self.jobs) + len(self.readings) + len(self.unread) + len(self.unreadable)
 
 
 def page(found: Statement, what: str, *, rule: int | None = None, after: str = "") -> Page:
@@ -73,7 +85,14 @@ def page(found: Statement, what: str, *, rule: int | None = None, after: str = "
         times = Unread.objects.filter(_overlaps(found) | _lasting(found)).select_related("sandbox__organization")
         unread, next_after = _below(times, after)
         return Page(what, unread=unread, after=next_after)
+    if what == "unreadable":
+        entries, next_after = _below(unreadable(found).select_related("sandbox__organization"), after)
+        return Page(what, unreadable=[Entry(row, _as_told(row)) for row in entries], after=next_after)
     return _job_page(found, what, rule, after)
+
+
+def _as_told(row: BadRecord) -> str:
+    return json.dumps(row.raw.get("record"), ensure_ascii=False, indent=2)[:LONGEST_RAW]
 
 
 def _places(found: Statement) -> list[int]:
@@ -109,7 +128,7 @@ def _condition(what: str, rule: int | None) -> Q:
     if what == "gone":
         return ~Q(missing_since_at=None)
     if what == "unsure":
-        unseen = Q(sandbox__absent_jobs__gt=0, last_seen_at__lt=F("sandbox__last_sweep_at"))
+        unseen = Q(sandbox__absent_jobs__gt=0, last_seen_at__lt=F("sandbox__swept_at"))
         return unseen & Q(missing_since_at=None, aged_out_at=None)
     if what == "aged":
         return Q(missing_since_at=None) & ~Q(aged_out_at=None)

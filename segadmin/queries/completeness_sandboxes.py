@@ -10,7 +10,7 @@ from django.db.models import Count, F
 
 from segadmin.models import Finding, Origin, Sandbox, Unread
 from segadmin.queries import cells
-from segadmin.queries.completeness import UNTOLD, Gap, Statement, jobs_made
+from segadmin.queries.completeness import UNTOLD, Gap, Statement, jobs_made, unreadable
 from segadmin.queries.files import Part
 from segadmin.queries.intervals import merged, total
 
@@ -29,6 +29,7 @@ _NUMBERS = {
     "gone": "of those made: no longer listed by Adobe",
     "aged": "of those made: ended, and older than what Adobe's list still shows",
     "unsure": "of those made: not in the last whole list, and not looked up one by one yet",
+    "unreadable": "entries of the list in this time that could not be read as jobs; not among those made",
 }
 COLUMNS: dict[str, str] = {
     "line": "sandbox (one for each), total (all of them), or unread (a time in which one sandbox was not read)",
@@ -42,9 +43,10 @@ COLUMNS: dict[str, str] = {
     **_NUMBERS,
     "unread_adobe_seconds": "how long Adobe could not be read",
     "unread_stopped_seconds": "how long segadmin was not reading",
+    "unread_clock_seconds": "of how long it can't be told whether it was read: the clock was set back",
     "unread_untold_seconds": "how long the record tells nothing at all",
     "not_watched_seconds": "how long it was not watched",
-    "why": "of an unread time: adobe, stopped, unwatched, or untold (nothing on record)",
+    "why": "of an unread time: adobe, stopped, unwatched, clock (was set back), or untold (nothing on record)",
     "lasts": "of an unread time: whether it still lasts",
     "note": "of an unread time: what Adobe said last",
     "record": "of an unread time: number of its record; empty while it lasts",
@@ -73,15 +75,17 @@ class Row:
     gone: int = 0
     aged: int = 0
     unsure: int = 0
+    unreadable: int = 0
     adobe: timedelta = timedelta()
     stopped: timedelta = timedelta()
+    clock: timedelta = timedelta()
     untold: timedelta = timedelta()
     unwatched: timedelta = timedelta()
 
     @property
     def unread(self) -> timedelta:
-        """By whatever cause but choice; its times do not overlap."""
-        return self.adobe + self.stopped + self.untold
+        """By whatever cause but choice. Its times do not overlap, but for those of a clock that was set back."""
+        return self.adobe + self.stopped + self.clock + self.untold
 
 
 def rows(found: Statement) -> list[Row]:
@@ -94,6 +98,7 @@ def rows(found: Statement) -> list[Row]:
     for pk, row in by_pk.items():
         row.reads, row.sweeps = found.readings.counts.get(pk, (0, 0))
         row.adobe, row.stopped = _length(gaps[pk], Unread.Why.ADOBE), _length(gaps[pk], Unread.Why.STOPPED)
+        row.clock = _length(gaps[pk], Unread.Why.CLOCK)
         row.untold, row.unwatched = _length(gaps[pk], UNTOLD), _length(gaps[pk], Unread.Why.UNWATCHED)
         row.watched = "partly" if row.unwatched or row.sandbox in found.connected_within else "yes"
     return [*by_pk.values(), *(Row(sandbox) for sandbox in found.unwatched)]
@@ -133,13 +138,15 @@ def _add_jobs(found: Statement, by_pk: dict[int, Row]) -> None:
         "unsure": made.filter(
             missing_since_at=None,
             aged_out_at=None,
-            last_seen_at__lt=F("sandbox__last_sweep_at"),
+            last_seen_at__lt=F("sandbox__swept_at"),
             sandbox__absent_jobs__gt=0,
         ),
     }
     for name, some in parts.items():
         for pk, count in some.values_list("sandbox").annotate(Count("pk")):
             setattr(by_pk[pk], name, count)
+    for pk, count in unreadable(found).order_by().values_list("sandbox").annotate(Count("pk")):
+        by_pk[pk].unreadable = count
 
 
 def summed(found: Sequence[Row]) -> Row:
@@ -192,6 +199,7 @@ def _line(row: Row, found: Statement) -> dict[str, Any]:
     lengths = {
         "unread_adobe_seconds": row.adobe,
         "unread_stopped_seconds": row.stopped,
+        "unread_clock_seconds": row.clock,
         "unread_untold_seconds": row.untold,
         "not_watched_seconds": row.unwatched,
     }
@@ -210,3 +218,12 @@ def _unread(gap: Gap) -> dict[str, Any]:
         "note": gap.note,
         "record": gap.seq or "",
     }
+
+
+def clocks(told: Statement) -> list[tuple[Sandbox, int]] | None:
+    """Sandboxes at whose last reading the clock of this server was ahead of Adobe's, by so many seconds (a minus: behind).
+
+    None where it was not compared at all.
+    """
+    compared = [(row, row.clock_ahead) for row in told.watched if row.clock_ahead is not None]
+    return [(row, ahead) for row, ahead in compared if ahead] if compared else None

@@ -130,6 +130,7 @@ KEYS: dict[str, tuple[str | Promise, How]] = {
     "reads": (gettext_lazy("Readings"), count),
     "sweeps": (gettext_lazy("Readings to the end"), count),
     "jobs_listed": (gettext_lazy("Jobs listed"), count),
+    "clock_ahead_seconds": (gettext_lazy("This server’s clock ahead of Adobe’s, seconds"), plain),
     "jobs_made": (gettext_lazy("Jobs made in this time"), count),
     "unread": (gettext_lazy("Times not read"), whatever),
     "records": (gettext_lazy("Records"), numbers),

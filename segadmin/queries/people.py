@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from segadmin.models import Membership, Organization, Role, User
 
 PAGE_SIZE = 50
+MOST_MEANT = 10
 
 
 @dataclass(frozen=True)
@@ -91,3 +92,18 @@ def takeable(person: User, organizations: Collection[int], *, everywhere: bool) 
 def organizations_for_roles(organizations: QuerySet[Organization]) -> QuerySet[Organization]:
     """Orgs in which a role still makes sense."""
     return organizations.filter(retired_at=None)
+
+
+def meant(names: Iterable[str]) -> list[str]:
+    """Names of accounts as they were typed; where no account is called exactly so, those that differ in capitals only.
+
+    Else "M.Lead" for m.lead would find nothing, which passes for an answer.
+    """
+    typed = list(dict.fromkeys(names))
+    exact = set(User.objects.filter(username__in=typed).order_by().values_list("username", flat=True))
+    found = dict.fromkeys(typed)
+    for name in typed:
+        if name not in exact:
+            others = User.objects.filter(username__iexact=name).order_by("pk").values_list("username", flat=True)
+            found |= dict.fromkeys(others[:MOST_MEANT])
+    return list(found)

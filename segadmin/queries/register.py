@@ -16,6 +16,7 @@ from django.db.models.lookups import In
 
 from segadmin.models import DataLeft, ExportOutcome, Origin, ProfileSource, RegisterEntry, RegisterTerm, Sandbox
 from segadmin.queries import terms
+from segadmin.queries.people import meant
 from segadmin.queries.terms import CERTAIN_ANY, POSSIBLE_ONLY, Found, Kind
 
 PAGE_SIZE = 50
@@ -138,15 +139,18 @@ def _texts(filters: Filters) -> list[Found]:
 
 def of_person(*names: str) -> Found:
     """Exports that these asked for; "-" for a person not known."""
-    wanted = ["" if name == NOT_KNOWN else name for name in names]
+    wanted = ["" if name == NOT_KNOWN else name for name in meant(names)]
     found = terms.exactly(Kind.PERSON, *wanted)
     return Found(Q(person__in=wanted) if found.pks is None else found.condition, found.pks, found.drivers)
 
 
 def of_audience(value: str) -> Found:
-    """Exports of audiences whose id or name contains this; "=x" is exactly x, and "=" is exports of no audience."""
+    """Exports of audiences whose id, or name then or at another time, contains this.
+
+    "=x" is exactly the id or the name then, and "=" exports of no audience.
+    """
     if value.startswith(EXACTLY):
-        return terms.exactly(Kind.AUDIENCE, value.removeprefix(EXACTLY).lower())
+        return terms.exactly(Kind.AUDIENCE, terms.fold(value.removeprefix(EXACTLY)))
     return terms.containing(Kind.AUDIENCE, value)
 
 
@@ -161,12 +165,13 @@ def of_recipient(value: str) -> Found:
     """Exports whose stated recipient contains this; "=x" is exactly x, "=" a recipient not said."""
     if value.startswith(EXACTLY):
         exact = value.removeprefix(EXACTLY)
-        return terms.both([terms.exactly(Kind.RECIPIENT, exact.lower()), Found(Q(recipient=exact))])
+        return terms.both([terms.exactly(Kind.RECIPIENT, terms.fold(exact)), Found(Q(recipient=exact))])
     return terms.containing(Kind.RECIPIENT, value)
 
 
 def of_ticket(value: str) -> Found:
-    return terms.exactly(Kind.TICKET, value.lower())
+    """Exports for this ticket, alone or among others."""
+    return terms.exactly(Kind.TICKET, terms.fold(value))
 
 
 def of_field(path: str) -> Found:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from segadmin.models import Amendment, EventContent, RegisterEntry, State
-from segadmin.queries import personal_data, register, register_rows, sentences
+from segadmin.queries import personal_data, register, register_rows, sentences, terms
 from segadmin.queries.register_rows import Row
 
 MOST_EVENTS = 100
@@ -151,10 +151,11 @@ def _reasons(entry: RegisterEntry) -> Iterator[Reason]:
     """By the version of the map that holds for it; the kinds are those that stand in the row."""
     used = personal_data.version(entry.organization, entry.pii_map_version) or personal_data.built_in()
     spelled = {path.lower(): path for path in entry.fields}
-    listed = [spelled.get(path, path) for path in entry.field_words.strip("|").split("|") if path]
+    words = entry.field_words.strip("|").split("|")
+    listed = [spelled.get(path, path) for path in words if path not in ("", terms.ALL_FIELDS)]
     found = used.classify(
         fields=listed,
-        all_fields=entry.all_fields or (entry.with_events and len(listed) == len(entry.fields)),
+        all_fields=entry.all_fields or terms.ALL_FIELDS in words,
         audiences=[word for item in entry.audiences for word in (item.get("name"), item.get("id")) if word],
     )
     for certain, codes in ((True, entry.pii_certain), (False, entry.pii_possible)):

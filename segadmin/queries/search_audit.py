@@ -5,6 +5,7 @@ are asked of that export's row in the register, with its later corrections. Ther
 expiry of contents has nothing more to remove.
 """
 
+import unicodedata
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from django.utils.translation import gettext as _
 from segadmin.models import Action, EventContent, Outcome, RegisterEntry, Sandbox
 from segadmin.queries import search, search_register, terms
 from segadmin.queries.audit_filters import MOST_LISTED, Scope, between, listed
+from segadmin.queries.people import meant
 from segadmin.queries.search import TEXT, Line, Malformed, Period, Term
 from segadmin.queries.search_register import OF_EXPORTS, one_of
 from segadmin.queries.terms import Found
@@ -159,7 +161,7 @@ def _parts(scope: Scope, sandboxes: Sequence[Sandbox]) -> dict[str, Callable[[st
     """Each qualifier that is about the event itself, as a condition on events."""
     keys = [row.pk for row in sandboxes]
     return {
-        "actor": lambda value: Q(actor_name=value),
+        "actor": lambda value: Q(actor_name__in=meant([value])),
         "org": lambda value: _organization(value, scope),
         "sandbox": lambda value: Q(sandbox__in=search_register.sandboxes_named(value, sandboxes)),
         "action": _action,
@@ -212,9 +214,12 @@ TEXTS = ("sentence", "actor_name", "organization_name", "sandbox_name", "job_id"
 def _text(value: str, scope: Scope) -> Q:
     """In the sentence and the names of the event, and in purpose and names of the export that it is about.
 
-    SQLite knows capitals of plain letters only, hence the variants.
+    SQLite knows capitals of plain letters only, and no database that ö may be two characters, hence the variants.
     """
-    variants = {value} if value.isascii() else {value, value.lower(), value.upper(), value.capitalize()}
+    variants = {value}
+    if not value.isascii():
+        formed = [unicodedata.normalize(form, value) for form in ("NFC", "NFD")]
+        variants |= {word for one in (value, *formed) for word in (one, one.lower(), one.upper(), one.capitalize())}
     found = Q()
     for variant in sorted(variants):
         for column in TEXTS:

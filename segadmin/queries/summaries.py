@@ -3,11 +3,12 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import Q
 
-from segadmin.models import Action, EventContent, Job, Reading, Sandbox
+from segadmin.models import Action, EventContent, Job, Reading, Sandbox, Unread
 from segadmin.queries.intervals import Span, merged
 
 CHUNK = 500
@@ -48,6 +49,7 @@ def summaries(sandboxes: Sequence[Sandbox], span: Span, *, compare: bool = True)
     found = Summaries()
     places = [row.pk for row in sandboxes]
     rows = Reading.objects.filter(sandbox__in=places, from_at__lt=span[1], to_at__gt=span[0]).order_by("pk")
+    unread = _unread(places, span) if compare else set()
     last = 0
     while chunk := list(rows.filter(pk__gt=last)[:CHUNK]):
         last = chunk[-1].pk
@@ -55,7 +57,7 @@ def summaries(sandboxes: Sequence[Sandbox], span: Span, *, compare: bool = True)
         for row in chunk:
             _add(found, row, span)
             if compare:
-                _compare(found, row, told)
+                _compare(found, row, told, unread)
     _count_missing(found)
     return found
 
@@ -86,12 +88,31 @@ def _add(found: Summaries, row: Reading, span: Span) -> None:
         found.counts[row.sandbox_id] = (reads + row.reads, sweeps + row.sweeps)
 
 
-def _compare(found: Summaries, row: Reading, told: dict[int, dict[str, Any]]) -> None:
+type _Time = tuple[int, str, str, str]  # of a sandbox: from, to, why
+
+
+def _unread(places: Sequence[int], span: Span) -> set[_Time]:
+    """The times not read that have ended, of all stretches that overlap the span."""
+    edge = timedelta(days=1)  # no stretch is longer
+    rows = Unread.objects.filter(sandbox__in=places, from_at__lt=span[1] + edge, to_at__gt=span[0] - edge)
+    told = rows.order_by().values_list("sandbox", "from_at", "to_at", "why")
+    return {(place, first.isoformat(), last.isoformat(), why) for place, first, last, why in told if last}
+
+
+def _is_told(row: Reading, details: dict[str, Any], unread: set[_Time]) -> bool:
+    """Whether the row says what the record does, and the times not read that the record names are all there."""
+    named = details.get("unread") or []
+    return all(details.get(name) == value for name, value in in_record(row).items()) and all(
+        (row.sandbox_id, item.get("from"), item.get("to"), item.get("why")) in unread for item in named
+    )
+
+
+def _compare(found: Summaries, row: Reading, told: dict[int, dict[str, Any]], unread: set[_Time]) -> None:
     if row.seq is None:
         found.open += 1
     elif row.seq not in told:
         found.expired += 1
-    elif all(told[row.seq].get(name) == value for name, value in in_record(row).items()):
+    elif _is_told(row, told[row.seq], unread):
         found.recorded += 1
         found.told.setdefault(row.sandbox_id, []).append((row.from_at, row.to_at))
         found.made[row.sandbox_id] = found.made.get(row.sandbox_id, 0) + int(told[row.seq].get("jobs_made") or 0)

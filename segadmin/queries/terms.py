@@ -1,12 +1,14 @@
 """Words and values by which rows of the register are found, kept beside them so that no search reads every row.
 
-`told` says which terms a row has; `Found` is the condition that one value of a filter is. A term is a kind and a text in
-small letters, and its key a number made of both, so that writers need not agree on numbers. The texts themselves stand in
-a list of their own (RegisterValue), for filters by a part of a name; a text may stand there twice, which does no harm.
+`told` says which terms a row has; `Found` is the condition that one value of a filter is. A term is a kind and a text,
+folded, and its key a number made of both, so that writers need not agree on numbers. The texts themselves stand in a list
+of their own (RegisterValue), for filters by a part of a name; a text may stand there twice, which does no harm. Names that
+an audience or a dataset had at other times stand there too, with the key of its id (`called`).
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from hashlib import blake2b
@@ -30,6 +32,8 @@ SHORTEST_BEGINNING = 3
 NOTHING = ""
 ALL_FIELDS = "*"
 _WORD = re.compile(r"\w+")
+# People put several tickets into one field.
+_BETWEEN_TICKETS = re.compile(r"[\s,;/|&+]+")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # An id or a number of a ticket: found by its own beginning too, not only by that of its parts.
 _ID = re.compile(r"(?=\S*\d)(?=\S*\W)\S{3,60}")
@@ -47,10 +51,25 @@ class Kind(IntEnum):
     PII = 7
     PERSON = 8
     WORD = 9
+    # Names of the term of an id, which may be others than the name in the row.
+    AUDIENCE_CALLED = 10
+    DATASET_CALLED = 11
 
 
+CALLED = {Kind.AUDIENCE: Kind.AUDIENCE_CALLED, Kind.DATASET_NAME: Kind.DATASET_CALLED}
 # Those that are found by a part, or by their beginning.
 SPELLED = frozenset({Kind.AUDIENCE, Kind.DATASET_NAME, Kind.RECIPIENT, Kind.FIELD, Kind.PERSON, Kind.WORD})
+
+
+def fold(text: str) -> str:
+    """For comparing: small letters, letters that look alike in one form (composed or not, wide), ß as ss, i without dots.
+
+    Databases differ in this, so it is done here, for what is stored and for what is looked for.
+    """
+    if text.isascii():
+        return text.lower()
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return folded.replace("i\u0307", "i").replace("ı", "i")
 
 
 def key_of(kind: Kind, text: str) -> int:
@@ -79,13 +98,14 @@ def words_of(search: str) -> set[str]:
 def told(values: Mapping[str, Any]) -> dict[int, tuple[Kind, str]]:
     """Key -> kind and text of all terms of a row, from its columns."""
     named = values["field_words"].strip("|").split("|") if values["field_words"] else []
-    labels = [str(item[part]).lower() for item in values["audiences"] for part in ("name", "id") if item.get(part)]
+    labels = [fold(str(item[part])) for item in values["audiences"] for part in ("name", "id") if item.get(part)]
+    ticket = fold(values["ticket"])
     texts: list[tuple[Kind, Iterable[str]]] = [
         (Kind.AUDIENCE, labels or [NOTHING]),
         (Kind.DATASET, [values["dataset_id"]]),
-        (Kind.DATASET_NAME, [values["dataset_name"].lower()] if values["dataset_name"] else []),
-        (Kind.RECIPIENT, [values["recipient"].lower()]),
-        (Kind.TICKET, [values["ticket"].lower()] if values["ticket"] else []),
+        (Kind.DATASET_NAME, [fold(values["dataset_name"])] if values["dataset_name"] else []),
+        (Kind.RECIPIENT, [fold(values["recipient"])]),
+        (Kind.TICKET, [word for word in (ticket, *_BETWEEN_TICKETS.split(ticket)) if word]),
         (Kind.FIELD, [*named, *([ALL_FIELDS] if values["all_fields"] else [])]),
         (Kind.PII, values["pii_words"].strip("|").split("|") if values["pii_words"] else []),
         (Kind.PERSON, [values["person"]]),
@@ -97,6 +117,26 @@ def told(values: Mapping[str, Any]) -> dict[int, tuple[Kind, str]]:
             short = text[:LONGEST_VALUE]
             found[key_of(kind, short)] = (kind, short)
     return found
+
+
+def called(values: Mapping[str, Any]) -> Iterator[tuple[Kind, int, str]]:
+    """(kind, key of the id's term, name) of the audiences and the dataset of a row, from its columns."""
+    for item in values["audiences"]:
+        if item.get("id") and item.get("name"):
+            yield called_now(Kind.AUDIENCE, str(item["id"]), str(item["name"]))
+    if values["dataset_id"] and values["dataset_name"]:
+        yield called_now(Kind.DATASET_NAME, values["dataset_id"], values["dataset_name"])
+
+
+def called_now(kind: Kind, external_id: str, name: str) -> tuple[Kind, int, str]:
+    """The same of one audience (Kind.AUDIENCE) or dataset (Kind.DATASET_NAME)."""
+    key = audience_key(external_id) if kind == Kind.AUDIENCE else key_of(Kind.DATASET, external_id[:LONGEST_VALUE])
+    return CALLED[kind], key, fold(name)[:LONGEST_VALUE]
+
+
+def audience_key(external_id: str) -> int:
+    """Of the term that exports of this audience have."""
+    return key_of(Kind.AUDIENCE, fold(external_id)[:LONGEST_VALUE])
 
 
 # Of these columns a row's terms are made.
@@ -214,7 +254,8 @@ def exactly(kind: Kind, *texts: str) -> Found:
 
 def _spelled(kind: Kind, spelling: Q, more: Sequence[int] = ()) -> Found:
     """Rows with a term whose text fits, or one of `more`."""
-    values = RegisterValue.objects.filter(spelling, kind=kind).order_by()
+    kinds = [kind, CALLED[kind]] if kind in CALLED else [kind]
+    values = RegisterValue.objects.filter(spelling, kind__in=kinds).order_by()
     keys = list(values.values_list("key", flat=True)[: MOST_VALUES + 1])
     if len(keys) <= MOST_VALUES:
         return having(list(dict.fromkeys([*more, *keys])))
@@ -231,8 +272,11 @@ def known(keys: Sequence[int]) -> list[int]:
 
 
 def containing(kind: Kind, part: str, *more: int) -> Found:
-    """Rows with a text of this kind that contains the part, or with one of the terms of `more`."""
-    return _spelled(kind, Q(value__contains=part.lower()), more)
+    """Rows with a text of this kind that contains the part, or with one of the terms of `more`.
+
+    Of audiences and datasets also the rows from times when they were called otherwise.
+    """
+    return _spelled(kind, Q(value__contains=fold(part)), more)
 
 
 def _beginning(text: str) -> Q:
@@ -259,7 +303,7 @@ def text(typed: str) -> Found:
 
     What holds no word, or is of a script without blanks, is looked for in each row.
     """
-    low = typed.lower()
+    low = fold(typed)
     anywhere = Found(Q(search__contains=low))
     words = _WORD.findall(low)
     if not words or _UNSPACED.search(low):

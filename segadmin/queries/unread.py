@@ -14,6 +14,10 @@ from segadmin.models import Sandbox, Unread
 LONGEST_PAUSE = timedelta(minutes=5)
 
 
+# After a clock was set back, so much of the time before is in doubt.
+DOUBTFUL = timedelta(days=1)
+
+
 @dataclass(frozen=True)
 class Missed:
     """A time in which a list was not read."""
@@ -45,6 +49,19 @@ def watched_since(sandbox: Sandbox, again: Mapping[int, datetime] | None = None)
     return max(known, default=None)
 
 
+def doubtful(sandbox: Sandbox, now: datetime) -> Missed | None:
+    """Where the last reading seems to come yet, the clock was set back, at a moment that nobody knows.
+
+    What was read in the day before can't be told then: the wrong clock may have called other times so. What comes is
+    told when it was there.
+    """
+    last = sandbox.last_read_at
+    if last is None or last - now <= patience():
+        return None
+    begin = max(now - DOUBTFUL, sandbox.connected_at or now - DOUBTFUL)
+    return Missed(Unread.Why.CLOCK, min(begin, now), now)
+
+
 def missed(sandbox: Sandbox, until: datetime, again: Mapping[int, datetime] | None = None) -> list[Missed]:
     """What of the time from the last good reading to `until` was not read, and why. Short pauses are none."""
     base, failing = watched_since(sandbox, again), sandbox.failing_since_at
@@ -72,4 +89,8 @@ def _silent_since(sandbox: Sandbox, failing: datetime, until: datetime) -> datet
 
 def lasting(sandbox: Sandbox, again: Mapping[int, datetime]) -> list[Missed]:
     """What is not read right now."""
-    return missed(sandbox, timezone.now(), again) if sandbox.watched else []
+    now = timezone.now()
+    if not sandbox.watched:
+        return []
+    doubt = doubtful(sandbox, now)
+    return [doubt] if doubt else missed(sandbox, now, again)

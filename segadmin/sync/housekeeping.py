@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from django.db import close_old_connections, connection
 
-from segadmin.actions import proof, retention, unusual
+from segadmin.actions import files, proof, retention, stream, unusual
 from segadmin.audit import Actor
 
 log = logging.getLogger("segadmin.sync")
@@ -35,7 +35,18 @@ def tend_unusual(stop: threading.Event) -> None:
         unusual.tell(actor=Actor.system())
 
 
-TASKS: list[Task] = [tend_proof, tend_retention, tend_unusual]
+def tend_files(stop: threading.Event) -> None:
+    """Files whose end nobody tells any more."""
+    if not stop.is_set():
+        files.give_up(actor=Actor.system())
+
+
+def tend_stream(stop: threading.Event) -> None:
+    """The record on its way to a log collector."""
+    stream.tend(actor=Actor.system(), is_over=stop.is_set)
+
+
+TASKS: list[Task] = [tend_proof, tend_retention, tend_unusual, tend_files, tend_stream]
 
 
 class Housekeeping:

@@ -23,11 +23,21 @@ SWEEP_EVERY = timedelta(hours=1)
 LOOKUPS_A_PASS = 50
 # Adobe does not say how long it lists a job. One that is younger and no longer there was removed, also from the list's end.
 MAY_AGE_OUT_AFTER = timedelta(days=30)
+# No pause is as long (Adobe's own is cut at an hour): a time that lies further ahead was written by a wrong clock.
+CLOCK_AHEAD = timedelta(hours=2)
+# Of this server and of Adobe, in seconds: within the first they agree, from the second on the log says so.
+CLOCKS_AGREE, CLOCKS_DIFFER, CLOCK_MOST = 2, 60, 2_000_000_000
 
 
 def _lease_time() -> timedelta:
     """Renewed before each call, and a call ends at the deadline; the rest is for the database to take its time."""
     return timedelta(seconds=5 + 2 * settings.UPSTREAM_DEADLINE_SECONDS)
+
+
+def _over(column: str, now: datetime) -> Q:
+    """That this time is over, or is none that the mirror would have set: a clock that went ahead must not stop it."""
+    ahead = now + CLOCK_AHEAD
+    return Q(**{column: None}) | Q(**{f"{column}__lte": now}) | Q(**{f"{column}__gt": ahead})
 
 
 class Stopped(Exception):
@@ -40,9 +50,9 @@ def claim(sandbox: Sandbox, *, force: bool = False) -> str | None:
     A lease that ran out belonged to a process that died in the middle: what it left unread is not known, so all is read.
     """
     now = timezone.now()
-    rows = Sandbox.objects.filter(pk=sandbox.pk, watched=True).filter(Q(lease_until=None) | Q(lease_until__lt=now))
+    rows = Sandbox.objects.filter(pk=sandbox.pk, watched=True).filter(_over("lease_until", now))
     if not force:
-        rows = rows.filter(Q(due_at=None) | Q(due_at__lte=now))
+        rows = rows.filter(_over("due_at", now))
     token = secrets.token_hex(16)
     swept = Case(When(lease_until=None, then=F("last_sweep_at")), default=None)
     won = rows.update(lease_until=now + _lease_time(), lease_token=token, last_sweep_at=swept)
@@ -55,6 +65,7 @@ class Pass:
     def __init__(self, sandbox: Sandbox, lease: str, stop: threading.Event | None = None) -> None:
         self.sandbox, self.lease, self._stop = sandbox, lease, stop
         self.seen: set[str] = set()
+        mirror.come_back(sandbox)
         self.began_at = self._newest_at = timezone.now()
 
     def renew(self) -> None:
@@ -94,19 +105,19 @@ class Pass:
         now = timezone.now()
         pause = timedelta(seconds=settings.SYNC_SECONDS * 2 ** min(self.sandbox.failures, 6))
         again = now + min(pause, LONGEST_PAUSE)
-        return max(again, error.retry_at) if error.retry_at else again
+        return max(again, min(error.retry_at, now + CLOCK_AHEAD)) if error.retry_at else again
 
     def _read(self) -> datetime:
         reader = connect.reader(self.sandbox)
         listed: int | None = None
-        if self._sweep_is_due():
+        if is_sweep := self._sweep_is_due():
             listed = self._sweep(reader)
         else:
             self._newest(reader)
             if self.sandbox.absent_jobs and self.sandbox.last_sweep_at:
                 self._look_up_absent(reader, self.sandbox.last_sweep_at)
         self._look_up_the_others(reader)
-        completeness.note_read(self.sandbox, read_at=self.began_at, listed=listed)
+        completeness.note_read(self.sandbox, read_at=self.began_at, listed=listed, may_close=is_sweep)
         connect.note_success(self.sandbox.organization, "segadmin sync")
         settlement.settle_all(self.sandbox, read_at=self.began_at)
         findings.look(self.sandbox)
@@ -127,8 +138,8 @@ class Pass:
         completeness.note_read(self.sandbox, read_at=read_at)
 
     def _sweep_is_due(self) -> bool:
-        last = self.sandbox.last_sweep_at
-        return last is None or timezone.now() - last >= SWEEP_EVERY
+        last, now = self.sandbox.last_sweep_at, timezone.now()
+        return last is None or now - last >= SWEEP_EVERY or last - now > CLOCK_AHEAD
 
     def _pages(self, reader: aep.ExportJobsReader) -> Iterator[tuple[aep.Page, mirror.Taken]]:
         pages = reader.pages(limit=PAGE)
@@ -138,7 +149,21 @@ class Pass:
             if page is None:
                 return
             self.renew()
+            self._compare_clocks(page.date)
             yield page, self._take(page, read_at)
+
+    def _compare_clocks(self, told: datetime | None) -> None:
+        """With Adobe's, by the Date of the answer: it is in whole seconds, and the answer was on its way for a while."""
+        if told is None:
+            return
+        ahead = round((timezone.now() - told).total_seconds())
+        ahead = 0 if abs(ahead) <= CLOCKS_AGREE else max(min(ahead, CLOCK_MOST), -CLOCK_MOST)
+        if ahead == self.sandbox.clock_ahead:
+            return
+        self.sandbox.clock_ahead = ahead
+        Sandbox.objects.filter(pk=self.sandbox.pk).update(clock_ahead=ahead)
+        if abs(ahead) >= CLOCKS_DIFFER:
+            log.warning("%s: the clock of this server is %d s ahead of Adobe's (a minus: behind)", self.sandbox, ahead)
 
     def _take(self, page: aep.Page, read_at: datetime) -> mirror.Taken:
         taken = mirror.Taken()
@@ -163,18 +188,29 @@ class Pass:
             if not whole:  # new pages were left unread, and the next look at the newest page would not show it
                 Sandbox.objects.filter(pk=self.sandbox.pk).update(last_sweep_at=None)
 
-    def _sweep(self, reader: aep.ExportJobsReader) -> int:
-        """Every page; returns how many jobs they held. What they did not show is looked up by id before it is missing."""
+    def _sweep(self, reader: aep.ExportJobsReader) -> int | None:
+        """Every page; returns how many jobs they held, None where Adobe's pages did not come to an end.
+
+        What they did not show is looked up by id before it is missing.
+        """
         reach: datetime | None = None
+        is_whole = True
         for page, _taken in self._pages(reader):
             self._keep_up(reader)
             created = [job.created_at for job in page.jobs if job.created_at]
             reach = min([*created, *([reach] if reach else [])], default=reach)
-        listed = len(self.seen)
-        Sandbox.objects.filter(pk=self.sandbox.pk).update(last_sweep_at=self.began_at, sweep_count=F("sweep_count") + 1)
-        if reach:
+            is_whole = page.next_offset is None and not page.has_unreadable_next
+        listed = len(self.seen) if is_whole else None
+        Sandbox.objects.filter(pk=self.sandbox.pk).update(
+            last_sweep_at=self.began_at,
+            swept_at=self.began_at if is_whole else F("swept_at"),
+            sweep_count=F("sweep_count") + 1,
+        )
+        if reach and is_whole:
             old = min(reach, self.began_at - MAY_AGE_OUT_AFTER)
             mirror.mark_aged_out(self.sandbox, reach=old, swept_at=self.began_at)
+        if not is_whole:
+            log.warning("%s: Adobe's list goes on, but where it goes on can't be read", self.sandbox)
         self._look_up_absent(reader, self.began_at)
         return listed
 
@@ -260,12 +296,8 @@ def due(now: datetime) -> list[Organization]:
     """Orgs with a sandbox whose time has come and that nobody has."""
     return list(
         Organization.objects.filter(retired_at=None)
-        .filter(Q(not_before_at=None) | Q(not_before_at__lte=now))
-        .filter(
-            Q(sandboxes__due_at=None) | Q(sandboxes__due_at__lte=now),
-            Q(sandboxes__lease_until=None) | Q(sandboxes__lease_until__lt=now),
-            sandboxes__watched=True,
-        )
+        .filter(_over("not_before_at", now))
+        .filter(_over("sandboxes__due_at", now), _over("sandboxes__lease_until", now), sandboxes__watched=True)
         .order_by("pk")
         .distinct()
     )

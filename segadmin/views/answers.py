@@ -148,7 +148,7 @@ def page(request: HttpRequest, answer: str) -> HttpResponse:
     user, form = access.current(request), asked.form
     whole = bool(access.roles_in(user, None) & access.MAY_READ_REGISTER)
     viewed(request, list(form.organizations.values()), whole=whole)
-    untouched = answer in (WHERE, ERASURE) and not form.used and not any(request.GET.values())
+    untouched = answer in (WHERE, ERASURE) and not request.GET
     context: dict[str, Any] = {
         "answer": answer,
         "title": PAGES[answer][2],
@@ -194,7 +194,7 @@ def _where(asked: Asked) -> dict[str, Any]:
 
 def _erasure(asked: Asked) -> dict[str, Any]:
     trace = answers_trace.trace(asked.pks, asked.filters, asked.audiences, asked.lead)
-    return {"trace": trace}
+    return {"trace": trace, "all_url": asked.lead()}
 
 
 def _processing(asked: Asked) -> dict[str, Any]:
@@ -209,8 +209,13 @@ def _processing(asked: Asked) -> dict[str, Any]:
 
 def _breach(asked: Asked) -> dict[str, Any]:
     found = answers_extracts.breach(asked.pks, asked.filters, asked.lead)
-    left = answers_extracts.narrowed(asked.filters, answers.GONE)["left"]
-    return {"found": found, "all_url": asked.lead(left=list(left))}
+    left = list(answers_extracts.narrowed(asked.filters, answers.GONE)["left"])
+    return {
+        "found": found,
+        "all_url": asked.lead(left=left),
+        "everyone_url": asked.lead(left=left, audience=register.EXACTLY),
+        "all_fields_url": asked.lead(left=left, field=answers.ALL_FIELDS),
+    }
 
 
 SHOWN: dict[str, Callable[[Asked], dict[str, Any]]] = {

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 
 from segadmin import access, htmx
 from segadmin.forms.search import query as line_query
-from segadmin.queries import audit, completeness, event_sections, search
+from segadmin.queries import audit, completeness, event_sections, people, search
 from segadmin.queries.event_sections import DAY
 from segadmin.views.search import RecordSearch, bar, record_chips, record_search, viewed, written
 
@@ -34,7 +34,7 @@ def filters_of(form: RecordSearch) -> audit.Filters:
         organizations=form.chosen_organizations,
         no_organization=form.no_organization,
         sandboxes=narrowed.sandboxes,
-        persons=chosen["person"],
+        persons=people.meant(chosen["person"]),
         actions=chosen["action"],
         outcomes=chosen["outcome"],
         from_at=narrowed.from_at,

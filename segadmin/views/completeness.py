@@ -54,6 +54,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "told": told,
         "query": _query(request, told.period) if told else "",
         "sandboxes": _table(told) if told else [],
+        "clocks": places.clocks(told) if told else None,
         "patience": patience(),
         "offered": [(word, _query(request, period)) for word, period in completeness.offered(today)],
     }

@@ -26,6 +26,7 @@ from segadmin.models import (
 )
 from segadmin.queries import completeness
 from segadmin.queries.completeness import Period, Statement
+from segadmin.queries.completeness_words import lasted
 from segadmin.queries.intervals import merged, minus, total
 from tests.upstream import body_for, connect
 
@@ -473,7 +474,7 @@ def test_the_line_names_what_is_read_and_what_is_not(
     at(clock, 13)
     line = completeness.line([org])
     assert line.kind == "warn"
-    assert completeness.lasted(line.length) == "12 min"
+    assert lasted(line.length) == "12 min"
 
 
 # -- words and sums ----------------------------------------------------------------------------------------------------
@@ -490,7 +491,7 @@ def test_the_line_names_what_is_read_and_what_is_not(
     ],
 )
 def test_lengths_in_words(length: timedelta, words: str) -> None:
-    assert completeness.lasted(length) == words
+    assert lasted(length) == words
 
 
 def test_the_last_full_quarter() -> None:
@@ -509,3 +510,178 @@ def test_spans() -> None:
         (hour[2], hour[5]),
     ]
     assert total(spans) == timedelta(hours=4)
+
+
+# -- what may be claimed -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("following", ["/export/jobs/?limit=2&start=2", "/export/jobs/?limit=2&offset=x_x"])
+def test_a_list_whose_pages_come_to_no_end_was_not_read_to_its_end(
+    emulator: Emulator, org: Organization, prod: Sandbox, clock: time_machine.Traveller, following: str
+) -> None:
+    """A next page that can't be followed, or the same one over and over."""
+    old = emulator.add_job("acme", "prod", body_for(emulator), created_at=(START - timedelta(days=90)).timestamp())
+    sync.once()
+    made = emulator.add_job("acme", "prod", body_for(emulator))
+    at(clock, 61)
+    answer = {"records": [made], "page": {}, "link": {"next": following}}
+    emulator.faults.set(endpoint="jobs.list", sandbox="prod", status=200, body=answer)
+    emulator.remove_job("acme", "prod", str(old["id"]))
+    sync.once()
+    assert (told(org).readings.reads, told(org).readings.sweeps) == (2, 1)
+    assert not Job.objects.exclude(aged_out_at=None).exists()
+    assert details(Action.SWEEP)[-1]["sweeps"] == 0
+    Reading.objects.filter(sweeps__gt=0).delete()
+    line = completeness.line([org])
+    assert ([row.name for row in line.begun], line.read, line.unread, line.kind) == (["prod"], [], [], "warn")
+
+
+def test_entries_that_are_no_jobs_are_told_beside_the_jobs(
+    emulator: Emulator, org: Organization, prod: Sandbox, clock: time_machine.Traveller
+) -> None:
+    good = emulator.add_job("acme", "prod", body_for(emulator))
+    answer = {"records": [good, {"status": "NEW"}, "nonsense"], "page": {}, "link": {"next": ""}}
+    emulator.faults.set(endpoint="jobs.list", sandbox="prod", status=200, body=answer)
+    sync.once()
+    assert (told(org).jobs.total, told(org).unreadable) == (1, 2)
+    emulator.faults.clear()
+    at(clock, 2 * 24 * 60)
+    sync.once()
+    assert [day_of(org, day).unreadable for day in range(3)] == [2, 0, 0]
+
+
+def test_times_not_read_that_somebody_deleted_or_shortened_differ_from_the_record(
+    emulator: Emulator, org: Organization, prod: Sandbox, clock: time_machine.Traveller
+) -> None:
+    sync.once()
+    at(clock, 45)
+    sync.once()
+    at(clock, 62)
+    sync.once()
+    at(clock, 125)
+    sync.once()
+    assert [row.why for row in Unread.objects.all()] == ["stopped"] * 3
+    assert told(org).readings.differing == 0
+    row = Unread.objects.order_by("pk")[0]
+    Unread.objects.filter(pk=row.pk).update(to_at=row.to_at and row.to_at - timedelta(minutes=20))
+    assert told(org).readings.differing == 1
+    Unread.objects.all().delete()
+    assert told(org).readings.differing >= 1
+
+
+def test_what_the_last_whole_list_did_not_show_stays_told_while_the_next_one_is_not_read(
+    emulator: Emulator, org: Organization, prod: Sandbox, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segadmin.sync.jobs.LOOKUPS_A_PASS", 1)
+    sync.once()
+    ids = [str(emulator.add_job("acme", "prod", body_for(emulator))["id"]) for _ in range(4)]
+    at(clock, 1)
+    sync.once()
+    for job_id in ids:
+        emulator.remove_job("acme", "prod", job_id)
+    at(clock, 62)
+    sync.once()
+    assert (told(org).jobs.gone, told(org).jobs.unsure) == (1, 3)
+    # A process that died left its lease; what it left unread is read anew, and Adobe fails.
+    Sandbox.objects.filter(pk=prod.pk).update(lease_until=datetime.now(UTC) - timedelta(minutes=1))
+    emulator.faults.set(endpoint="jobs.list", status=403)
+    at(clock, 70)
+    sync.once()
+    assert Sandbox.objects.get(pk=prod.pk).last_sweep_at is None
+    assert (told(org).jobs.gone, told(org).jobs.unsure) == (1, 3)
+
+
+# -- clocks ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_clock_that_was_set_back_leaves_a_time_of_which_nothing_is_claimed(
+    emulator: Emulator, org: Organization, prod: Sandbox, clock: time_machine.Traveller
+) -> None:
+    sync.once()
+    at(clock, 3 * 60)  # three hours too far
+    sync.once()
+    at(clock, 20)
+    [lasting] = told(org).by_clock
+    assert (lasting.lasts, lasting.from_at) == (True, prod.connected_at)
+    sync.once()
+    at(clock, 22)
+    sync.once()
+    # What the wrong clock had called three hours without reading ends where it was set back.
+    assert [(gap.why, round(gap.length.total_seconds() / 60)) for gap in told(org).gaps] == [
+        ("clock", 20),
+        ("stopped", 20),
+    ]
+    assert [item["why"] for item in details(Action.UNREAD)] == ["stopped", "clock"]
+    # Nobody reads for an hour and more, in the hours that the wrong clock had called read.
+    at(clock, 90)
+    assert [gap.lasted for gap in told(org).by_us if gap.lasts] == ["1 h 08 min"]
+    sync.once()
+    assert told(org).by_us[-1].lasted == "1 h 08 min"
+    prod.refresh_from_db()
+    assert prod.last_read_at is not None
+    assert prod.last_read_at < START + timedelta(minutes=91)
+
+
+@pytest.mark.parametrize("minutes", [90, 24 * 60, 365 * 24 * 60])
+def test_the_mirror_goes_on_soon_after_a_clock_was_set_back(
+    emulator: Emulator, org: Organization, prod: Sandbox, clock: time_machine.Traveller, minutes: int
+) -> None:
+    sync.once()
+    at(clock, minutes)
+    emulator.faults.set(endpoint="jobs.list", status=429, retry_after="3600")
+    sync.once()
+    Sandbox.objects.filter(pk=prod.pk).update(lease_until=datetime.now(UTC) + timedelta(minutes=1), lease_token="x")
+    emulator.faults.clear()
+    at(clock, 5)
+    late = 5 if minutes > 120 else minutes + 61  # at the latest when the pause is over by either clock
+    at(clock, late)
+    assert [row.pk for row in sync.jobs.due(datetime.now(UTC))] == [org.pk]
+    assert sync.jobs.tend(org) == []
+    prod.refresh_from_db()
+    assert prod.last_read_at is not None
+    assert abs(prod.last_read_at - START - timedelta(minutes=late)) < timedelta(minutes=1)
+
+
+def test_servers_whose_clocks_differ_tell_of_it_once_an_hour(
+    emulator: Emulator, org: Organization, prod: Sandbox, clock: time_machine.Traveller
+) -> None:
+    sync.once()
+    for minute in range(1, 55, 3):
+        at(clock, 10 + minute)
+        sync.once()
+        at(clock, minute)
+        sync.once()
+    assert sorted(why for why, _minutes in unread(prod)) == ["clock", "stopped", "stopped"]
+
+
+def test_a_clock_set_back_over_midnight_counts_readings_in_their_own_day(
+    emulator: Emulator, org: Organization, prod: Sandbox, clock: time_machine.Traveller
+) -> None:
+    for minute in (0, 15 * 60, 2, 4, 14 * 60 + 30):
+        at(clock, minute)
+        sync.once()
+        if minute == 2:
+            emulator.add_job("acme", "prod", body_for(emulator))
+    at(clock, 16 * 60)
+    sync.once()
+    # The reading of the wrong clock stays in the day that it said.
+    assert (day_of(org).readings.reads, day_of(org, 1).readings.reads) == (3, 3)
+    assert (day_of(org).missing_rows, day_of(org).readings.differing) == (0, 0)
+    assert day_of(org).by_clock
+    assert day_of(org).jobs.total == 1
+
+
+def test_what_adobe_says_after_a_clock_was_set_back_is_newer_than_what_it_said_before(
+    emulator: Emulator, org: Organization, prod: Sandbox, clock: time_machine.Traveller
+) -> None:
+    kept, gone = (str(emulator.add_job("acme", "prod", body_for(emulator))["id"]) for _ in range(2))
+    at(clock, 3 * 24 * 60)
+    sync.once()
+    emulator.remove_job("acme", "prod", gone)
+    at(clock, 2)
+    for minute in (2, 64, 126):
+        at(clock, minute)
+        sync.once()
+    assert list(Job.objects.exclude(missing_since_at=None).values_list("job_id", flat=True)) == [gone]
+    row = Job.objects.get(job_id=kept)
+    assert abs(row.last_seen_at - datetime.now(UTC)) < timedelta(minutes=1)

@@ -112,6 +112,30 @@ def test_paging_ends_where_there_is_no_cursor(adobe: RequestsMock, reader: Expor
     assert len(list(reader.pages())) == 1
 
 
+@pytest.mark.parametrize(
+    ("following", "is_last"),
+    [
+        ("", True),
+        (None, True),
+        ("string", True),
+        ("/export/jobs/?limit=2", True),
+        ("?offset=", True),
+        ("?offset=5_1", False),
+        ("?start=100&limit=100", False),
+        ({"href": "?page=2"}, False),
+        ("?offset=" + "9" * 600, False),
+        ("?offset=a%0D%0Ab", False),
+        ("http://[?offset=1", False),
+    ],
+)
+def test_a_page_is_the_last_one_only_where_adobe_names_no_further_one(
+    adobe: RequestsMock, reader: ExportJobsReader, following: Any, is_last: bool
+) -> None:
+    adobe.get(JOBS, json=envelope(1, following=following))
+    page = reader.list()
+    assert (page.next_offset is None and not page.has_unreadable_next) == is_last
+
+
 @pytest.mark.parametrize("change", [{"link": None}, {"link": "x"}, {"link": {}}, {"page": None, "link": []}])
 def test_paging_ends_without_a_link(adobe: RequestsMock, reader: ExportJobsReader, change: dict[str, Any]) -> None:
     adobe.get(JOBS, json={**envelope(1), **change})

@@ -105,6 +105,25 @@ def test_batches_of_failed_and_cancelled_jobs(acme: Client, clock: Clock) -> Non
     assert _batch(acme, early["destination"]["batchId"]) is None
 
 
+@pytest.mark.parametrize("also", [["Garden lovers"], ["Garden lovers", "Moved house"]])
+def test_the_batches_of_a_job_hold_all_its_profiles(acme: Client, clock: Clock, also: list[str]) -> None:
+    """To the last one, also where they can't be shared out evenly."""
+    body = acme.body()
+    body["destination"]["segmentPerBatch"] = True
+    for name in also:
+        segment = acme.content.audience_named(name).audience_id
+        body["filter"]["segments"].append({"segmentId": segment, "segmentNs": "ups"})
+    job = acme.jobs("POST", json=body).json()
+    clock.move(600)
+    total = acme.job(job["id"])["metrics"]["totalExportedProfileCounter"]
+    batches = [_batch(acme, item["batchId"]) for item in job["destination"]["batches"]]
+    counts = [item["recordCount"] for item in batches if item]
+    assert len(counts) == len(also) + 1
+    assert total % len(counts)
+    assert sum(counts) == total
+    assert max(counts) - min(counts) == 1
+
+
 def test_batches_list(acme: Client) -> None:
     dataset = acme.content.dataset_named("CRM out").dataset_id
     reply = acme.send("GET", f"{CATALOG}/batches", params={"dataSet": dataset, "status": "success"}).json()

@@ -4,10 +4,12 @@ import csv
 import io
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
@@ -141,7 +143,7 @@ def world(request: pytest.FixtureRequest, prod: Sandbox, stage: Sandbox, foreign
     return found
 
 
-@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize(("world", "listed"), [(0, True), (1, False)], indirect=["world"])
 def test_page_file_and_answers_say_the_same(
     world: dict[int, Row], auditor: User, monkeypatch: pytest.MonkeyPatch, listed: bool
 ) -> None:
@@ -212,3 +214,47 @@ def test_every_export_is_under_one_verdict_of_the_erasure_trace(world: dict[int,
             if verdict == "may_contain" and "a2" in row["audience_ids"] and row["data_left"] in ("yes", "possibly")
         }
         assert wanted == named or verdict == "does_not"
+
+
+@pytest.mark.parametrize("zone", ["America/Santiago", "Asia/Beirut"])
+def test_days_are_those_of_the_readers_zone_also_where_clocks_change(
+    prod: Sandbox, auditor: User, monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    """Midnights that come twice or not at all, and both ends of a period included: page, file and answers agree."""
+    monkeypatch.setattr("segadmin.actions.files._within_limits", lambda _actor: None)
+    local, chance = ZoneInfo(zone), random.Random(zone)
+    User.objects.filter(pk=auditor.pk).update(zone=zone)
+    changes = [
+        hour
+        for number in range(365 * 24)
+        if (hour := BEGUN_AT + timedelta(hours=number)).astimezone(local).utcoffset()
+        != (hour - timedelta(hours=1)).astimezone(local).utcoffset()
+    ]
+    moments = [
+        at + timedelta(minutes=30 * step, seconds=offset)
+        for at in changes
+        for step in range(-54, 54, 6)
+        for offset in (-1, 0)
+    ]
+    columns = make(chance, [prod])
+    days: dict[int, date] = {}
+    for at in moments:
+        entry = RegisterEntry.objects.create(**{**columns, "sort_at": at, "ended_at": at})
+        register_terms.write([entry])
+        days[entry.pk] = at.astimezone(local).date()
+    client = signed_in(auditor)
+    for at in changes:
+        day = at.astimezone(local).date()
+        for first, last in ((day, day), (day - timedelta(days=1), day), (day, day + timedelta(days=1))):
+            expected = {pk for pk, its in days.items() if first <= its <= last}
+            assert expected
+            for basis in ("created", "ended"):
+                query = quote(f"{basis}:{first}..{last}")
+                found = {int(row["row"]) for row in table(client, f"/register/export.csv?q={query}")}
+                assert found == expected, (basis, first, last)
+                page = client.get(f"/register/?q={query}").content.decode()
+                assert number(page, "Exports") == len(expected)
+                lines = table(client, f"/answers/exported.csv?by=period&q={query}")
+                assert int(lines[-1]["exports"]) == len(expected)
+                months = {line["key"]: int(line["exports"]) for line in lines[:-1]}
+                assert months == Counter(f"{days[pk]:%Y-%m}" for pk in expected)

@@ -218,6 +218,18 @@ def test_who_exported_what_is_drawn_and_told(read: Read) -> None:
         assert part in words(text)
 
 
+def test_an_empty_register_is_not_called_a_filter_that_matches_nothing(
+    auditor: User, prod: Sandbox, operator: User
+) -> None:
+    client = signed_in(auditor)
+    assert "No export is in the register yet." in client.get("/answers/").content.decode()
+    make_job(prod, "1")
+    actions.rebuild()
+    filtered = client.get("/answers/?recipient=nobody").content.decode()
+    assert 'data-empty="no-match"' in filtered
+    assert "No export matches." in filtered
+
+
 def test_where_names_dataset_recipient_and_exports_of_everyone(read: Read) -> None:
     said = words(read("/answers/where/?audience=lapsed"))
     for part in ("CRM out", "CRM team", "exports of everyone", "recipient not said", "By these exports"):
@@ -230,6 +242,8 @@ def test_nothing_asked_is_no_fault_but_an_incomplete_question_is(read: Read) -> 
         assert "error_summary" not in read(address)
         assert 'data-key="total"' not in read(address)
     assert "Name an audience or a field" in read("/answers/where/?from=2026-01-01")
+    assert "Name an audience or a field" in read("/answers/where/?audience=&field=&from=&to=")
+    assert "Write which audiences" in read("/answers/erasure/?audiences=&from=&to=")
     assert "one audience at a time" in read("/answers/where/?q=audience:a,b")
     assert "Write which audiences" in read("/answers/erasure/?from=2026-01-01")
     assert "named by its id or part of its name" in read("/answers/erasure/?audiences=%3D")
@@ -241,6 +255,29 @@ def test_erasure_says_whom_to_tell_and_what_was_not_found(read: Read) -> None:
         assert part in said
     assert "Recipient not said: ask who uses the dataset" in said
     assert "segadmin knows no people, only audiences" in said
+
+
+def test_whom_to_tell_leads_to_the_exports(read: Read) -> None:
+    """Of each recipient, and of each reason where there is more than one."""
+    text = read("/answers/erasure/?audiences=lapsed%0Aseg-new")
+    lines = re.findall(r'<tr data-recipient="([^"]*)">(.*?)</tr>', text, re.DOTALL)
+    told = {name: [*links(line).values()] for name, line in lines}
+    assert told == {"CRM team": [1], "": [1, 1, 1]}
+    for _name, line in lines:
+        for address, number in links(line).items():
+            assert total(read(address)) == number, address
+    assert "whether data leaves is not known yet" in words(dict(lines)[""])
+    filtered = read("/answers/erasure/?audiences=lapsed&recipient=CRM")
+    line = filtered.split('data-recipient="CRM team"')[1].split("</tr>")[0]
+    assert "/register/" not in line  # the register's filter can name only one recipient
+
+
+def test_each_number_of_a_breach_leads_to_its_rows(read: Read) -> None:
+    text = read("/answers/breach/")
+    for key, number in (("everyone", 1), ("all-fields", 1), ("total", 3)):
+        cell = text.split(f'<dd data-key="{key}">')[1].split("</dd>")[0]
+        assert list(links(cell).values()) == [number]
+        assert total(read(next(iter(links(cell))))) == number
 
 
 def test_processing_and_breach_name_what_they_have_to(read: Read) -> None:

@@ -3,8 +3,10 @@
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from html import unescape
 
 import pytest
 import time_machine
@@ -16,6 +18,7 @@ from segadmin.actions import explanations, findings
 from segadmin.audit import Actor
 from segadmin.models import (
     Action,
+    BadRecord,
     EventContent,
     FileReceipt,
     Finding,
@@ -28,6 +31,7 @@ from segadmin.models import (
     Unread,
     User,
 )
+from segadmin.queries import completeness, completeness_sandboxes
 from segadmin.queries.completeness import line
 from tests.conftest import make_person, make_sandbox, signed_in
 from tests.factories import make_job
@@ -115,7 +119,7 @@ def test_each_number_leads_to_its_rows(quarter: Sandbox, auditor: User) -> None:
         page = get(client, f"/completeness/rows/?from=2026-04-01&to=2026-06-30&what={what}")
         assert job_ids(page) == ids, what
     page = get(client, "/completeness/rows/?from=2026-04-01&to=2026-06-30&what=sweeps")
-    assert page.context["page"].count == Reading.objects.count()
+    assert page.content.decode().count('<tr><th scope="row">') == Reading.objects.count()
     assert f'href="/audit/{Reading.objects.exclude(seq=None)[0].seq}/"' in page.content.decode()
     whole = get(client, "/completeness/").content.decode()
     for what in ("made", "here", "open", "older", "sweeps"):
@@ -193,7 +197,8 @@ def test_a_time_that_can_not_be_read_states_nothing(
 ) -> None:
     page = get(signed_in(auditor), f"{place}{query}")
     assert words in text_of(page)
-    assert page.context["told"] is None
+    assert 'id="statement"' not in page.content.decode()
+    assert "made in this time" not in text_of(page)
 
 
 @pytest.mark.parametrize(
@@ -266,10 +271,17 @@ def places(quarter: Sandbox, clock: time_machine.Traveller) -> Organization:
     return quarter.organization
 
 
+def told_of(organization: Organization) -> completeness.Statement:
+    return completeness.statement([organization], completeness.Period(date(2026, 4, 1), date(2026, 6, 30)))
+
+
 def test_the_table_adds_up_to_the_statement(places: Organization, auditor: User) -> None:
-    context = get(signed_in(auditor), "/completeness/").context
-    told, table = context["told"], context["sandboxes"]
-    *rows, total = table
+    told = told_of(places)
+    rows = completeness_sandboxes.rows(told)
+    total = completeness_sandboxes.summed(rows)
+    page = get(signed_in(auditor), "/completeness/").content.decode()
+    assert [page.count(f'data-sandbox="{row.sandbox.pk}"') for row in rows if row.sandbox] == [1, 1, 1]
+    assert 'data-sandbox="total"' in page
     assert [str(row.sandbox) for row in rows] == ["Acme Retail / prod", "Acme Retail / stage", "Acme Retail / stage2"]
     assert [row.watched for row in rows] == ["partly", "partly", "no"]
     jobs = told.jobs
@@ -278,7 +290,7 @@ def test_the_table_adds_up_to_the_statement(places: Organization, auditor: User)
     assert (total.made, total.by_rule) == (jobs.total, sum(item.count for item in jobs.by_rule))
     assert (total.reads, total.sweeps) == (told.readings.reads, told.readings.sweeps)
     parts = ("here", "by_rule", "closed", "explained", "open", "matching", "older", "other")
-    assert all(row.made == sum(getattr(row, name) for name in parts) for row in table)
+    assert all(row.made == sum(getattr(row, name) for name in parts) for row in rows)
     assert (rows[1].explained, rows[1].open) == (1, 0)
 
 
@@ -297,7 +309,7 @@ def test_the_file_has_the_same_numbers_and_every_time(places: Organization, audi
     response = client.get("/completeness/export.csv?from=2026-04-01&to=2026-06-30")
     assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
     rows = csv_of(response)
-    told = page.context["told"]
+    told = told_of(places)
     assert [row["line"] for row in rows] == ["sandbox"] * 3 + ["total"] + ["unread"] * len(told.gaps)
     prod, _stage, stage2, total = rows[:4]
     assert (prod["organization"], prod["sandbox"], prod["made"], prod["here"]) == ("acme", "prod", "4", "2")
@@ -333,3 +345,37 @@ def test_a_time_that_can_not_be_read_gives_no_file(prod: Sandbox, auditor: User)
 
 def test_the_file_is_for_those_of_the_page(prod: Sandbox, operator: User) -> None:
     assert signed_in(operator).get("/completeness/export.csv").status_code == 403
+
+
+# -- what is told beside the jobs --------------------------------------------------------------------------------------
+
+
+def test_entries_that_are_no_jobs_are_told_and_shown_as_they_came(quarter: Sandbox, auditor: User) -> None:
+    at = datetime(2026, 6, 30, 12, tzinfo=UTC)
+    for number in range(2):
+        raw = {"record": {"status": f"<b>NEW {number}</b>"}}
+        values = {"reason": "It has no id.", "first_seen_at": at, "last_seen_at": at}
+        BadRecord.objects.create(sandbox=quarter, digest=str(number), raw=raw, **values)
+    client = signed_in(auditor)
+    page = client.get("/completeness/").text
+    assert "2 more entries of the lists could not be read as jobs" in text_of(client.get("/completeness/"))
+    address = re.search(r'href="([^"]*what=unreadable)"', page)
+    assert address is not None
+    shown = client.get(unescape(address[1])).text
+    assert shown.count("It has no id.") == 2
+    assert "&lt;b&gt;NEW 1&lt;/b&gt;" in shown
+    line = csv_of(client.get("/completeness/export.csv"))[0]
+    assert (line["unreadable"], line["made"]) == ("2", "4")
+    none = client.get("/completeness/rows/?from=2026-05-01&to=2026-05-31&what=unreadable").text
+    assert "It has no id." not in none
+
+
+def test_a_clock_that_was_set_back_is_told(quarter: Sandbox, auditor: User) -> None:
+    at = datetime(2026, 6, 30, 12, tzinfo=UTC)
+    Unread.objects.create(sandbox=quarter, from_at=at, to_at=at + timedelta(hours=1), why=Unread.Why.CLOCK)
+    client = signed_in(auditor)
+    page = statement(client)
+    assert "The clock of this server was set back, so it can’t be told whether the list was read for 1 h 00 min" in page
+    lines = csv_of(client.get("/completeness/export.csv"))
+    assert lines[0]["unread_clock_seconds"] == "3600"
+    assert ("unread", "clock") in {(line["line"], line["why"]) for line in lines}

@@ -53,6 +53,7 @@ def exports(prod: Sandbox, stage: Sandbox, operator: User) -> dict[str, Job]:
 @pytest.fixture
 def events(exports: dict[str, Job], prod: Sandbox, stage: Sandbox) -> dict[str, int]:
     """Events of these exports and of something else; the key says which."""
+    make_person("m.lead")
     wish = exports["ours"].export_request
     assert wish is not None
     about = Subject(sandbox=prod, request_uuid=wish.uuid)
@@ -94,6 +95,9 @@ CASES = [
     ("cancelled", ["cancelled"]),
     ("CANCELLED -24127", []),
     ("größe", ["changed"]),
+    ("gro\u0308ße", ["changed"]),
+    ("actor:M.LEAD", ["cancelled"]),
+    ("-actor:M.Lead action:export.*", ["asked"]),
     ("GRÖSSE", []),
     ('"asked to export"', ["asked"]),
     ("nothing of the kind", []),
@@ -316,3 +320,15 @@ def test_the_single_key_is_off_by_default(auditor: User) -> None:
     text = client.get(URL).content.decode()
     assert "data-single-keys" in text
     assert "data-find" in text
+
+
+def test_capitals_of_a_name_count_only_where_two_accounts_differ_in_them(
+    auditor: User, exports: dict[str, Job], prod: Sandbox
+) -> None:
+    client = signed_in(auditor)
+    page = client.get(address("actor:OPERATOR", "/register/")).content.decode()
+    assert page.count('id="entry-') == 1
+    assert client.get("/register/?person=Operator").content.decode().count('id="entry-') == 1
+    make_person("OPERATOR")
+    page = client.get(address("actor:OPERATOR", "/register/")).content.decode()
+    assert page.count('id="entry-') == 0
