@@ -8,6 +8,7 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -33,6 +34,8 @@ KNOWN = frozenset(
         "SEGADMIN_OIDC_CLIENT_SECRET",
         "SEGADMIN_MAIL_URL",
         "SEGADMIN_MAIL_FROM",
+        "SEGADMIN_STREAM_URL",
+        "SEGADMIN_STREAM_AUTHORIZATION",
     }
 )
 SECRET_FILES = frozenset(
@@ -41,6 +44,8 @@ SECRET_FILES = frozenset(
         "SEGADMIN_ENCRYPTION_KEYS_FILE",
         "SEGADMIN_OIDC_CLIENT_SECRET_FILE",
         "SEGADMIN_MAIL_URL_FILE",
+        "SEGADMIN_STREAM_URL_FILE",
+        "SEGADMIN_STREAM_AUTHORIZATION_FILE",
         "DATABASE_URL_FILE",
     }
 )
@@ -194,6 +199,55 @@ def mail_server(env: Environment) -> dict[str, Any] | None:
         "use_tls": parts.scheme == "smtp" and tls == "starttls",
         "timeout": 15,
     }
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A log collector that the record is handed to. Its address may let people in by its path or query: see `shown`."""
+
+    kind: str
+    url: str = field(repr=False)
+    authorization: str = field(default="", repr=False)
+
+    @property
+    def shown(self) -> str:
+        """Where it is, for pages and the record: the file, or scheme, host and port."""
+        parts = urlsplit(self.url)
+        if self.kind == "file":
+            return f"file://{unquote(parts.path)}"
+        host = parts.hostname or ""
+        place = f"[{host}]" if ":" in host else host
+        return f"{self.kind}://{place}:{parts.port}" if parts.port else f"{self.kind}://{place}"
+
+
+_STREAM_FORMS = (
+    "SEGADMIN_STREAM_URL should look like file:///var/log/segadmin/record.jsonl, syslog+tls://collector.example.com:6514, "
+    "syslog+tcp://collector.example.com:601 or https://collector.example.com/path (http only on 127.0.0.1)."
+)
+
+
+def stream(env: Environment) -> Stream | None:
+    """SEGADMIN_STREAM_URL with SEGADMIN_STREAM_AUTHORIZATION; None where the record is handed to nobody."""
+    text, authorization = env.text("SEGADMIN_STREAM_URL"), env.text("SEGADMIN_STREAM_AUTHORIZATION")
+    if not text:
+        if authorization:
+            raise ImproperlyConfigured("SEGADMIN_STREAM_AUTHORIZATION also needs SEGADMIN_STREAM_URL.")
+        return None
+    try:
+        parts = urlsplit(text)
+        is_place = parts.port is None or parts.port > 0
+    except ValueError:
+        parts, is_place = urlsplit(""), False
+    is_web = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname == "127.0.0.1")
+    is_syslog = parts.scheme in ("syslog+tcp", "syslog+tls") and parts.path in ("", "/") and not parts.query
+    is_file = parts.scheme == "file" and not parts.netloc and parts.path.startswith("/") and not parts.query
+    if not is_place or not (is_file or ((is_web or is_syslog) and parts.hostname)) or "@" in parts.netloc:
+        raise ImproperlyConfigured(_STREAM_FORMS)
+    if authorization and (not is_web or not (authorization.isascii() and authorization.isprintable())):
+        raise ImproperlyConfigured(
+            "SEGADMIN_STREAM_AUTHORIZATION is the value of a header, such as Bearer and a token, for an https address."
+        )
+    return Stream(parts.scheme, text, authorization)
 
 
 def use_data_dir_of_command(argv: Sequence[str]) -> None:

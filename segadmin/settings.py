@@ -47,6 +47,7 @@ if OIDC_ISSUER and not OIDC_ISSUER.startswith("https://"):
 
 _mail_server = environment.mail_server(_env)
 MAIL_FROM = _env.text("SEGADMIN_MAIL_FROM")
+STREAM = environment.stream(_env)
 
 # --- Django ---------------------------------------------------------------------------------------------------------
 SECRET_KEY = environment.secret_key(_env, DATA_DIR)

@@ -131,4 +131,5 @@ def _environment(folder: Path, port: int, emulator_port: int) -> dict[str, str]:
         "SEGADMIN_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "SEGADMIN_UPSTREAM_HOSTS": f"127.0.0.1:{emulator_port}",
         "SEGADMIN_SYNC_SECONDS": str(SYNC_SECONDS),
+        "SEGADMIN_STREAM_URL": f"{folder.absolute().as_uri()}/record.jsonl",
     }
