@@ -120,6 +120,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{ORGANIZATION}remove/", organizations.remove, name="organization_remove"),
     path("people/", people.person_list, name="people"),
     path("people/new/", people.add, name="person_add"),
+    path("people/rights/", people.rights, name="rights"),
     path("people/<int:pk>/", people.page, name="person"),
     path("people/<int:pk>/roles/", people.roles, name="person_roles"),
     path("people/<int:pk>/close/", people.close, name="person_close"),

@@ -31,7 +31,7 @@ class PlaceField(forms.ChoiceField):
         choices = [("", _("Choose where"))] + [(slug, row.name) for slug, row in self._by_slug.items()]
         if everywhere:
             choices.append((EVERYWHERE, _("the whole installation, all organizations")))
-        super().__init__(choices=choices, label=_("Where"))
+        super().__init__(choices=choices, label=_("Where"), error_messages={"required": _("Choose where.")})
 
     def clean(self, value: Any) -> Organization | None:
         return self._by_slug.get(super().clean(value))
@@ -44,6 +44,9 @@ class _RolesForm(forms.Form):
         required=False,
         label=gettext_lazy("Last day"),
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+        error_messages={
+            "invalid": gettext_lazy("Write the day as year, month and day, for example 2026-07-01."),
+        },
     )
 
     def __init__(self, *args: Any, organizations: QuerySet[Organization], everywhere: bool, **kwargs: Any) -> None:
@@ -68,6 +71,7 @@ class NewPersonForm(_RolesForm):
         max_length=150,
         label=gettext_lazy("Account name"),
         help_text=gettext_lazy("What the person signs in with, and how every record names them."),
+        error_messages={"required": gettext_lazy("Write the account name.")},
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}),
     )
     password = forms.CharField(
@@ -82,14 +86,21 @@ class NewPersonForm(_RolesForm):
         widget=forms.PasswordInput(render_value=False, attrs=NEW_PASSWORD),
     )
     roles = forms.MultipleChoiceField(
-        choices=ROLE_CHOICES, label=gettext_lazy("Roles"), widget=forms.CheckboxSelectMultiple
+        choices=ROLE_CHOICES,
+        label=gettext_lazy("Roles"),
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": gettext_lazy("Choose at least one role.")},
     )
 
 
 class GiveRoleForm(_RolesForm):
     """One more role for an account."""
 
-    role = forms.ChoiceField(choices=[("", gettext_lazy("Choose a role")), *ROLE_CHOICES], label=gettext_lazy("Role"))
+    role = forms.ChoiceField(
+        choices=[("", gettext_lazy("Choose a role")), *ROLE_CHOICES],
+        label=gettext_lazy("Role"),
+        error_messages={"required": gettext_lazy("Choose a role.")},
+    )
 
 
 class TakeRoleForm(forms.Form):
@@ -108,6 +119,7 @@ class PasswordForm(forms.Form):
         strip=False,
         label=gettext_lazy("New password"),
         help_text=gettext_lazy("At least 12 characters; a few unrelated words are good."),
+        error_messages={"required": gettext_lazy("Write a new password.")},
         widget=forms.PasswordInput(render_value=False, attrs=NEW_PASSWORD),
     )
 

@@ -1,22 +1,29 @@
 """Pages of people: list, new account, an account's page with its roles, closing, password."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
 from segadmin import access
-from segadmin.access import MAY_ADMINISTER, MAY_SEE_PEOPLE
+from segadmin.access import MAY_ADMINISTER, MAY_READ_RECORD, MAY_SEE_PEOPLE
 from segadmin.actions import people as actions
 from segadmin.actions.refusals import NotDone
 from segadmin.forms import people as forms
+from segadmin.forms.rights import RightsForm
 from segadmin.models import Role, User
 from segadmin.queries import people as queries
+from segadmin.queries import rights as rights_of
+from segadmin.queries.search import start_of
+from segadmin.views.audit import scope_of
 from segadmin.views.forms import add_problems, first_confirm, form_page, posted
+from segadmin.views.search import viewed
 
 
 def offered(request: HttpRequest) -> dict[str, Any]:
@@ -36,6 +43,24 @@ def person_list(request: HttpRequest) -> HttpResponse:
     found = queries.person_page(reach.organizations, everywhere=reach.everywhere, after=after)
     may_add = bool(access.roles_anywhere(user) & MAY_ADMINISTER)
     return render(request, "people/list.html", {"page": found, "is_first": after is None, "may_add": may_add})
+
+
+@require_safe
+def rights(request: HttpRequest) -> HttpResponse:
+    """Who could do what on a day; from the record, so for those who may read it."""
+    access.anywhere(request, needs=MAY_READ_RECORD)
+    scope = scope_of(request)
+    may = [(name, words) for name, (words, _roles) in rights_of.MAY.items()]
+    form = RightsForm(request.GET, organizations=scope.organizations, may=may)
+    context: dict[str, Any] = {"form": form, "scope": scope}
+    if form.is_valid():
+        now, day = timezone.now(), form.cleaned_data["on"]
+        end = start_of(day + timedelta(days=1)) - timedelta(microseconds=1)
+        at = min(end, now)
+        told = rights_of.rights(form.chosen, at, may=form.cleaned_data["may"], now=at == now)
+        context |= {"told": told, "at": at}
+    viewed(request, scope.organizations, whole=scope.whole)
+    return render(request, "people/rights.html", context)
 
 
 @sensitive_post_parameters("password")

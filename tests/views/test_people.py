@@ -164,13 +164,13 @@ def test_an_account_is_made_with_its_roles_and_can_sign_in(admin: User) -> None:
         ({"password": "crm.ops.2026!"}, "too similar"),
         ({"password": ""}, "too short"),
         ({"username": "crm ops"}, "valid username"),
-        ({"roles": []}, "required"),
+        ({"roles": []}, "Choose at least one role."),
         ({"roles": ["root"]}, "root is not one"),
-        ({"organization": ""}, "required"),
+        ({"organization": ""}, "Choose where."),
         ({"organization": "nordwind"}, "nordwind is not one"),
         ({"organization": "*"}, "* is not one"),
         ({"ends_on": "2020-01-01"}, "lie ahead"),
-        ({"ends_on": "tomorrow"}, "valid date"),
+        ({"ends_on": "tomorrow"}, "Write the day as year, month and day"),
     ],
 )
 def test_what_can_not_be_taken_is_told_and_nothing_is_made(
@@ -183,6 +183,15 @@ def test_what_can_not_be_taken_is_told_and_nothing_is_made(
     assert CANARY not in text
     assert not User.objects.filter(username__startswith="crm").exists()
     assert not events(Action.PERSON_ADD)
+
+
+def test_an_error_says_what_to_choose_and_nothing_typed_is_lost(admin: User) -> None:
+    page = signed_in(admin).post("/people/new/", {"username": "new.person", "ends_on": "soon"}).text
+    for sentence in ("Choose at least one role.", "Choose where.", "Write the day as year, month and day"):
+        assert sentence in page
+    assert "This field is required" not in page
+    assert 'value="new.person"' in page
+    assert 'value="soon"' in page
 
 
 def test_only_an_admin_of_the_installation_gives_roles_in_all_of_it(root: User, acme: Organization) -> None:
