@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
@@ -78,6 +78,13 @@ def roles_in(user: User, organization: Organization | None) -> frozenset[Role]:
 
 def roles_anywhere(user: User) -> frozenset[Role]:
     return frozenset(Role(row.role) for row in _memberships(user))
+
+
+def ends_at(user: User) -> datetime | None:
+    """When a guest's last role ends; None for everybody else."""
+    ends = [row.ends_at for row in _memberships(user)]
+    known = [moment for moment in ends if moment is not None]
+    return max(known) if known and len(known) == len(ends) else None
 
 
 def visible_organizations(user: User, needs: Iterable[Role] = ANY) -> QuerySet[Organization]:

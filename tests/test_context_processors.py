@@ -1,18 +1,20 @@
 """What the frame of every page knows about the person, the place and the connection."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.db import OperationalError
 from django.test import RequestFactory
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from segadmin import access
 from segadmin.context_processors import shell
 from segadmin.models import Organization, Role, User
-from tests.conftest import make_person
+from segadmin.templatetags.segadmin import at_full
+from tests.conftest import make_person, signed_in
 
 
 def frame(user: User | AnonymousUser, path: str = "/jobs/", session: dict[str, str] | None = None, **meta: Any) -> Any:
@@ -57,6 +59,19 @@ class TestSignedIn:
     def test_roles_are_told_in_words(self, acme: Organization) -> None:
         person = make_person("m.lead", Role.OPERATOR, Role.APPROVER, organization=acme)
         assert frame(person)["roles_text"] == "approver, operator"
+
+    def test_a_guest_is_told_when_all_roles_have_ended(self, acme: Organization) -> None:
+        soon, later = timezone.now() + timedelta(days=3), timezone.now() + timedelta(days=9)
+        guest = make_person("guest", Role.AUDITOR, Role.VIEWER, organization=acme)
+        assert frame(guest)["access_ends_at"] is None
+        guest.memberships.filter(role=Role.AUDITOR).update(ends_at=soon)
+        assert frame(User.objects.get(pk=guest.pk))["access_ends_at"] is None
+        guest.memberships.filter(role=Role.VIEWER).update(ends_at=later)
+        assert frame(User.objects.get(pk=guest.pk))["access_ends_at"] == later
+        page = signed_in(guest).get("/jobs/").text
+        assert f"You are a guest: your access ends {at_full(later)}." in page
+        lasting = make_person("lasting", Role.VIEWER, organization=acme)
+        assert "You are a guest" not in signed_in(lasting).get("/jobs/").text
 
     def test_the_sign_in_before_this_one_is_told(self) -> None:
         person = make_person("m.lead", Role.VIEWER)

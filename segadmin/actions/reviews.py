@@ -80,7 +80,7 @@ def counts_of(told: Mapping[str, Any]) -> dict[str, int]:
         "seconds_not_read": statement["unread_seconds"],
         "findings_open": findings["open"],
         "findings_explained_not_checked": findings["explained"],
-        "explanations": len(told["explanations"]),
+        "explanations": told.get("explanation_count", len(told["explanations"])),
         "roles_given": roles["given"],
         "roles_taken": roles["taken"],
     }
@@ -116,7 +116,7 @@ def sign(*, actor: Actor, review: Review, verdict: str, note: str) -> SignOff:
                 "verdict": verdict,
                 "note": note,
                 "counts": counts,
-                "findings_open": [item["finding"] for item in _open(review)],
+                "findings_open": _open(review.told["findings"]),
             },
         )
         signed = SignOff(
@@ -126,8 +126,10 @@ def sign(*, actor: Actor, review: Review, verdict: str, note: str) -> SignOff:
     return signed
 
 
-def _open(review: Review) -> list[dict[str, Any]]:
-    return [item for item in review.told["findings"]["listed"] if item["state"] == "open"]
+def _open(findings: Mapping[str, Any]) -> list[int]:
+    """The numbers of all findings that were open; reviews of an earlier version have only those that they list."""
+    listed = [item["finding"] for item in findings["listed"] if item["state"] == "open"]
+    return list(findings.get("open_numbers", listed))
 
 
 def _check(review: Review, verdict: str, note: str) -> None:

@@ -11,6 +11,7 @@ from django.core.files.uploadhandler import FileUploadHandler, StopUpload
 from django.utils.translation import gettext_lazy as _
 
 from segadmin.forms.fields import TEXT
+from segadmin.forms.findings import day_field
 
 MOST_BYTES = 4 * 2**30
 
@@ -56,7 +57,7 @@ class CheckForm(forms.Form):
         required=False,
         max_length=200,
         widget=forms.TextInput(attrs=TEXT),
-        help_text=_("64 characters, as `sha256sum` prints them."),
+        help_text=_("64 characters, as the command sha256sum prints them."),
     )
 
     def clean_sha256(self) -> str:
@@ -89,6 +90,19 @@ class PackForm(forms.Form):
         widget=forms.TextInput(attrs=TEXT),
         help_text=_("Adobe’s id of one job: then the pack holds the records of this job and of the request for it."),
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["from"] = day_field(_("From"), required=False)
+        self.fields["to"] = day_field(_("To"), required=False)
+        self.order_fields(["from", "to", "job"])
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        first, last = cleaned.get("from"), cleaned.get("to")
+        if first and last and first > last:
+            self.add_error("to", _("The last day is before the first one."))
+        return cleaned
 
     def clean_job(self) -> str:
         job: str = self.cleaned_data["job"].strip().replace("\x00", "")

@@ -17,11 +17,13 @@ LONGEST_NOTE = 1000
 _TELL_A_DAY = _("Write the day as year, month and day, for example 2026-07-01.")
 
 
-def _note(label: Any, hint: Any, *, required: bool = True) -> forms.CharField:
+def _note(label: Any, hint: Any, missing: Any = "") -> forms.CharField:
+    """A note of some lines; `missing` says what to write where it has to be there."""
     return forms.CharField(
         label=label,
         help_text=hint,
-        required=required,
+        required=bool(missing),
+        error_messages={"required": missing},
         max_length=LONGEST_NOTE,
         widget=forms.Textarea(attrs={"rows": 3}),
     )
@@ -33,7 +35,7 @@ def day_field(label: Any, **more: Any) -> forms.DateField:
         input_formats=[DAY_FORMAT],
         widget=forms.DateInput(attrs={"type": "date"}, format=DAY_FORMAT),
         validators=[MinValueValidator(EARLIEST, _TELL_A_DAY), MaxValueValidator(LATEST, _TELL_A_DAY)],
-        error_messages={"invalid": _TELL_A_DAY},
+        error_messages={"required": _TELL_A_DAY, "invalid": _TELL_A_DAY},
         **more,
     )
 
@@ -43,7 +45,11 @@ class ExplainForm(forms.Form):
 
     use_required_attribute = False
 
-    note = _note(_("What it was"), _("Who did it and why, where you know it from. No names of customers: it stays."))
+    note = _note(
+        _("What it was"),
+        _("Who did it and why, where you know it from. No names of customers: it stays."),
+        _("Write what it was."),
+    )
 
 
 class VerdictForm(forms.Form):
@@ -52,7 +58,7 @@ class VerdictForm(forms.Form):
     use_required_attribute = False
 
     verdict = forms.ChoiceField(choices=[("close", _("Close it")), ("back", _("Open it again"))])
-    note = _note(_("What you checked"), _("Needed where you open it again."), required=False)
+    note = _note(_("What you checked"), _("Needed where you open it again."))
 
 
 class ExplanationForm(forms.Form):
@@ -61,9 +67,16 @@ class ExplanationForm(forms.Form):
     use_required_attribute = False
 
     owner = forms.CharField(
-        label=_("Who answers for these jobs"), help_text=_("A person or a team that can be asked."), max_length=150
+        label=_("Who answers for these jobs"),
+        help_text=_("A person or a team that can be asked."),
+        max_length=150,
+        error_messages={"required": _("Write who answers for these jobs.")},
     )
-    reason = _note(_("Why they exist"), _("For example: Adobe's daily schedule for the mail vendor, agreed in MK-311."))
+    reason = _note(
+        _("Why they exist"),
+        _("For example: Adobe's daily schedule for the mail vendor, agreed in MK-311."),
+        _("Write why they exist."),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -82,7 +95,7 @@ class EndForm(forms.Form):
 
     use_required_attribute = False
 
-    reason = _note(_("Why it ends"), _("Jobs made from now on are findings again."))
+    reason = _note(_("Why it ends"), _("Jobs made from now on are findings again."), _("Write why it ends."))
 
 
 class _ScopeForm(forms.Form):

@@ -17,7 +17,7 @@ class ReviewForm(forms.Form):
 
     use_required_attribute = False
 
-    org = forms.ChoiceField(label=_("Organization"))
+    org = forms.ChoiceField(label=_("Organization"), error_messages={"required": _("Choose an organization.")})
 
     def __init__(
         self, data: QueryDict | None, *, organizations: Sequence[Organization], initial: dict[str, Any] | None = None
@@ -44,10 +44,16 @@ class SignForm(forms.Form):
 
     use_required_attribute = False
 
-    verdict = forms.ChoiceField(label=_("You sign this as"), choices=SignOff.Verdict.choices, widget=forms.RadioSelect)
+    verdict = forms.ChoiceField(
+        label=_("You sign this as"),
+        choices=SignOff.Verdict.choices,
+        widget=forms.RadioSelect,
+        error_messages={"required": _("Choose what you sign.")},
+    )
     note = forms.CharField(
         label=_("What you looked at, and what came of it"),
         help_text=_("It stays on record under your name. No names of customers."),
         max_length=2000,
+        error_messages={"required": _("Write what you looked at, and what came of it.")},
         widget=forms.Textarea(attrs={"rows": 4}),
     )

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from segadmin.models import Origin, Sandbox, State
+from segadmin.queries.terms import fold
 
 LONGEST_VALUE = 300
 MOST_VALUES = 50
@@ -104,8 +105,8 @@ class Filters:
 
     @property
     def words(self) -> list[str]:
-        """The search in lower-case words, all of which have to be found."""
-        return self.q.lower().split()
+        """The search in folded words, all of which have to be found."""
+        return fold(self.q).split()
 
     def url(self, *more: tuple[str, str]) -> str:
         """The address of the list with these filters, from its first page on unless `more` says otherwise."""

@@ -198,7 +198,7 @@ class Story:
     def problem(self) -> str:
         """Why what is shown may be old: its sandbox can't be read."""
         sandbox = self.job.sandbox
-        if sandbox.last_error and not sandbox.organization.retired_at:
+        if sandbox.last_error and sandbox.watched and not sandbox.organization.retired_at:
             return _("%(place)s can’t be read since %(at)s: %(why)s") % {
                 "place": sandbox,
                 "at": at(sandbox.failing_since_at or sandbox.last_error_at),

@@ -141,7 +141,7 @@ def _request_matches(row: ExportRequest, filters: Filters) -> bool:
         *job_rows.body_audiences(row.body),
         *chosen,
     ]
-    haystack = "\n".join(texts).lower()
+    haystack = terms.fold("\n".join(texts))
     return all(word in haystack for word in filters.words)
 
 
@@ -180,9 +180,8 @@ def _search(asked: Scope) -> Sought | None:
         return None
     found = terms.both([terms.text(word) for word in asked.filters.words])
     named = Name.objects.filter(sandbox_id__in=asked.by_pk, kind__in=["audience", "dataset"], name__icontains=text)
-    kinds = {"audience": terms.Kind.AUDIENCE, "dataset": terms.Kind.DATASET}
     keys = [
-        terms.key_of(kinds[kind], external_id.lower() if kind == "audience" else external_id)
+        terms.audience_key(external_id) if kind == "audience" else terms.key_of(terms.Kind.DATASET, external_id)
         for kind, external_id in named.order_by("pk").values_list("kind", "external_id")[:20]
     ]
     if keys:

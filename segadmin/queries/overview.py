@@ -35,12 +35,13 @@ class Number:
 
 @dataclass(frozen=True)
 class Place:
-    """One sandbox in the as-of line, as `components/asof.html` takes it."""
+    """One sandbox in the as-of line, as `components/asof.html` takes it. `is_former`: nobody watches it any more."""
 
     key: str
     name: str
     read_at: datetime | None
     problem: str
+    is_former: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def places(sandboxes: Sequence[Sandbox], now: datetime | None = None) -> list[Pl
     """As of when each sandbox is shown, and why it is not newer, if so. Removed orgs are left out."""
     limit = (now or timezone.now()) - health.mirror_limit()
     return [
-        Place(str(sandbox.pk), str(sandbox), sandbox.last_read_at, _problem(sandbox, limit))
+        Place(str(sandbox.pk), str(sandbox), sandbox.last_read_at, _problem(sandbox, limit), not sandbox.watched)
         for sandbox in sandboxes
         if not sandbox.organization.retired_at
     ]
@@ -104,7 +105,7 @@ def places(sandboxes: Sequence[Sandbox], now: datetime | None = None) -> list[Pl
 
 def _problem(sandbox: Sandbox, limit: datetime) -> str:
     if not sandbox.watched:
-        return _("not watched by segadmin")
+        return ""  # by choice, which is no problem
     if sandbox.last_error:
         return sandbox.last_error
     if sandbox.last_read_at is not None and sandbox.last_read_at < limit:
@@ -115,7 +116,7 @@ def _problem(sandbox: Sandbox, limit: datetime) -> str:
 def stamps(found: Sequence[Place]) -> dict[str, str]:
     """Element id -> text, for a poll that has nothing else to say."""
     return {
-        f"asof-{place.key}": at(place.read_at) if place.problem else clock(place.read_at)
+        f"asof-{place.key}": at(place.read_at) if place.problem or place.is_former else clock(place.read_at)
         for place in found
         if place.read_at is not None
     }
@@ -123,7 +124,7 @@ def stamps(found: Sequence[Place]) -> dict[str, str]:
 
 def signature(found: Sequence[Place], silent: str) -> str:
     """Changes when a sandbox begins or ceases to be unreadable, or the mirror falls silent; sent back with each poll."""
-    told = [bool(silent), *((place.key, place.problem, place.read_at is None) for place in found)]
+    told = [bool(silent), *((place.key, place.problem, place.is_former, place.read_at is None) for place in found)]
     return f"{zlib.crc32(repr(told).encode()):x}"
 
 
@@ -170,8 +171,16 @@ def may_be_id(text: str) -> bool:
     return 0 < len(text) <= LONGEST_ID and not any(letter.isspace() for letter in text) and text not in (".", "..")
 
 
-def empty(asked: Scope, creatable: Sequence[Sandbox]) -> Empty:
+def empty(asked: Scope, creatable: Sequence[Sandbox], *, has_role: bool = True) -> Empty:
     """Why the list shows nothing, and what to do next."""
+    if not asked.visible and has_role:
+        return Empty(
+            "nothing",
+            _("No sandbox is watched yet."),
+            _("Exports stand here when an administrator has connected an organization and chosen its sandboxes."),
+            reverse("organizations"),
+            _("Organizations"),
+        )
     if not asked.visible:
         return Empty(
             "not-permitted",
@@ -236,10 +245,14 @@ def _nothing_yet(asked: Scope, creatable: Sequence[Sandbox]) -> Empty:
     where = str(asked.sandboxes[0]) if len(asked.sandboxes) == 1 else _("these sandboxes")
     oldest = min((row.last_read_at for row in asked.sandboxes if row.last_read_at), default=None)
     place = next((row for row in creatable if row in asked.sandboxes), None)
+    unreadable = sum(row.bad_records for row in asked.sandboxes)
+    read = _("Adobe’s list was read to the end at %s and is empty.")
+    if unreadable:  # something is there, and nobody knows what
+        read = _("Adobe’s list, read at %s, held only entries that could not be read as jobs.")
     return Empty(
         "nothing",
         _("No exports in %s so far.") % where,
-        _("Adobe’s list was read to the end at %s and is empty.") % at_full(oldest) if oldest else "",
+        read % at_full(oldest) if oldest else "",
         reverse("new_export", args=[place.organization.slug, place.name]) if place else "",
         _("New export") if place else "",
     )
@@ -270,13 +283,13 @@ class Around:
     ask: list[tuple[str, Sandbox]]
 
 
-def around(asked: Scope, page: jobs.JobPage, creatable: Sequence[Sandbox]) -> Around:
-    """Gather it; `creatable` are the sandboxes in which the person may start an export."""
+def around(asked: Scope, page: jobs.JobPage, creatable: Sequence[Sandbox], *, has_role: bool = True) -> Around:
+    """Gather it; `creatable` are the sandboxes in which the person may start an export; `has_role`: one at all."""
     found, silent = places(asked.sandboxes), silence(asked.sandboxes)
     watched = [row for row in asked.sandboxes if row.watched and not row.organization.retired_at]
     askable = not page.rows and may_be_id(asked.filters.q)
     return Around(
-        counts=counts(asked),
+        counts=counts(asked) if asked.sandboxes else [],
         places=found,
         signature=signature(found, silent),
         silence=silent,
@@ -286,6 +299,6 @@ def around(asked: Scope, page: jobs.JobPage, creatable: Sequence[Sandbox]) -> Ar
         since_choices=job_filters.since_choices(),
         people=people({row.pk: row for row in asked.visible}),
         unreadable=unreadable(asked.by_pk),
-        empty=None if page.rows or asked.filters.after else empty(asked, creatable),
+        empty=None if page.rows or asked.filters.after else empty(asked, creatable, has_role=has_role),
         ask=[(job_filters.place_key(row), row) for row in watched] if askable else [],
     )

@@ -24,6 +24,7 @@ ACCESS = (
 PROOF = (
     Action.CHECKPOINT,
     Action.WITNESS,
+    Action.RECORD_STREAMED,
     Action.EPOCH_BEGUN,
     Action.RESTORE,
     Action.CONTENT_EXPIRED,
@@ -106,8 +107,13 @@ def due(limit: int) -> Sequence[EventContent]:
     return list(EventContent.objects.filter(over()).exclude(held()).order_by("event_id")[:limit])
 
 
-def overview() -> list[Kept]:
-    """What would go today, by class."""
+def readable(organizations: Collection[int], *, whole: bool) -> Q:
+    """The contents that somebody may read who reads the record of these orgs, or of the whole installation."""
+    return Q() if whole else Q(organization__in=organizations)
+
+
+def overview(among: Q | None = None) -> list[Kept]:
+    """What would go today, by class: of all contents, or of those that `among` holds for."""
     settings = installation()
     classes = (
         (_("Sign-ins, views, refusals and their addresses"), settings.access_months, Q(action__in=ACCESS)),
@@ -117,7 +123,7 @@ def overview() -> list[Kept]:
     found = []
     for name, months, which in classes:
         before_at = cut_off(months)
-        rows = EventContent.objects.filter(which, at__lt=before_at)
+        rows = EventContent.objects.filter(which, among or Q(), at__lt=before_at)
         told = rows.aggregate(
             all=Count("pk"),
             held=Count("pk", filter=keep),

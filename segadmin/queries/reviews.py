@@ -25,7 +25,7 @@ from segadmin.queries import completeness, files
 from segadmin.queries.completeness import Gap, Period, Statement
 
 LISTED, PAGE_SIZE = 200, 50
-# A review lists so many of each kind one by one; counts are always whole.
+# A review lists so many of each kind one by one; counts are always whole, and all open findings are named by number.
 QUARTERS_SHOWN = 8
 INSTANTS = frozenset({"as_of", "at", "found_at", "from", "to", "until"})
 
@@ -45,7 +45,7 @@ def told_of(organization: Organization, period: Period) -> dict[str, Any]:
         "statement": _statement(completeness.statement([organization], period)),
         "exports": _exports(organization, period),
         "findings": _findings(organization, period),
-        "explanations": _explanations(organization, period),
+        **_explanations(organization, period),
         "roles": _roles(organization, period),
         "verification": _verification(),
     }
@@ -78,6 +78,7 @@ def _statement(told: Statement) -> dict[str, Any]:
         "jobs": {name: getattr(jobs, name) for name in names},
         "by_rule": rules,
         "jobs_made_where_not_watched": told.later,
+        "entries_not_readable": told.unreadable,
         "gaps": [_gap(gap) for gap in told.gaps[:LISTED]],
         "gap_count": len(told.gaps),
         "unread_seconds": round(told.unread_length.total_seconds()),
@@ -121,6 +122,7 @@ def _findings(organization: Organization, period: Period) -> dict[str, Any]:
         "found_within": rows.filter(found_at__gte=period.from_at, found_at__lt=period.to_at).count(),
         "closed_within": rows.filter(closed_at__gte=period.from_at, closed_at__lt=period.to_at).count(),
         "found_since": rows.filter(found_at__gte=period.to_at).exclude(state=Finding.State.CLOSED).count(),
+        "open_numbers": list(waiting.filter(state=Finding.State.OPEN).order_by("-pk").values_list("pk", flat=True)),
         "listed": [
             {
                 "finding": row.pk,
@@ -136,14 +138,14 @@ def _findings(organization: Organization, period: Period) -> dict[str, Any]:
     }
 
 
-def _explanations(organization: Organization, period: Period) -> list[dict[str, Any]]:
+def _explanations(organization: Organization, period: Period) -> dict[str, Any]:
     rows = Explanation.objects.filter(
         Q(ended_at=None) | Q(ended_at__gt=period.from_at),
         organization=organization,
         valid_from_at__lt=period.to_at,
         valid_until_at__gt=period.from_at,
     )
-    return [
+    listed = [
         {
             "explanation": row.pk,
             "place": str(row.sandbox),
@@ -156,6 +158,7 @@ def _explanations(organization: Organization, period: Period) -> list[dict[str, 
         }
         for row in rows.select_related("sandbox__organization").order_by("pk")[:LISTED]
     ]
+    return {"explanations": listed, "explanation_count": rows.count()}
 
 
 def _roles(organization: Organization, period: Period) -> dict[str, Any]:
@@ -248,6 +251,18 @@ class Kept:
     def waiting(self) -> int:
         """Findings not closed: open ones, and explained ones that nobody checked."""
         return self.open + int(self.review.told["findings"]["explained"])
+
+    @property
+    def unlisted(self) -> dict[str, int]:
+        """How many of each kind the review counts and does not list one by one."""
+        told = self.review.told
+        roles, rules = told["roles"], told["explanations"]
+        return {
+            "findings": max(0, self.waiting - len(told["findings"]["listed"])),
+            "explanations": max(0, int(told.get("explanation_count", 0)) - len(rules)),
+            "roles": max(0, int(roles["given"]) + int(roles["taken"]) - len(roles["listed"])),
+            "gaps": max(0, int(told["statement"]["gap_count"]) - len(told["statement"]["gaps"])),
+        }
 
     @property
     def word(self) -> str:

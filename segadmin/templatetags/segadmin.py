@@ -365,18 +365,12 @@ def choices(field: BoundField) -> SafeString:
     The first one has the id that `error_summary` links to.
     """
     bad = mark_safe(' aria-invalid="true"') if field.errors else ""
-    drawn = (
-        (
-            option["type"],
-            option["name"],
-            option["value"],
-            mark_safe(" checked") if option["selected"] else "",
-            bad if number else format_html(' id="{}"{}', _anchor(field), bad),
-            option["label"],
-        )
-        for number, option in enumerate(subwidget.data for subwidget in field.subwidgets)
-    )
-    return format_html_join("", '<label><input type="{}" name="{}" value="{}"{}{}> {}</label>', drawn)
+    first = format_html(' id="{}"', _anchor(field))
+    drawn = []
+    for number, option in enumerate(subwidget.data for subwidget in field.subwidgets):
+        more = (mark_safe(" checked") if option["selected"] else "", "" if number else first, bad)
+        drawn.append((option["type"], option["name"], option["value"], *more, option["label"]))
+    return format_html_join("", '<label><input type="{}" name="{}" value="{}"{}{}{}> {}</label>', drawn)
 
 
 def _problems(form: AnyForm) -> Iterable[Problem]:

@@ -229,7 +229,8 @@ def evidence_pack(request: HttpRequest) -> HttpResponseBase:
     access.anywhere(request, needs=MAY_READ_RECORD)
     scope = audit_page.scope_of(request)
     query = request.POST if request.method == "POST" else request.GET
-    form, about = audit_page.form_of(query, scope), forms.PackForm(query)
+    form = audit_page.form_of(query, scope)
+    about = forms.PackForm(_with_days(query, form))
     if form.is_valid() and about.is_valid() and request.method == "POST":
         try:
             return _pack(request, scope, audit_page.filters_of(form), about.cleaned_data["job"])
@@ -239,6 +240,15 @@ def evidence_pack(request: HttpRequest) -> HttpResponseBase:
     kept = [(name, word) for name, words in chosen_of(query).items() if name not in shown for word in words]
     context = {"form": form, "about": about, "kept": kept, "most": packs.MOST_RECORDS}
     return render(request, "files/evidence.html", context, status=422 if form.errors or about.errors else 200)
+
+
+def _with_days(query: QueryDict, form: Form) -> QueryDict:
+    """What was typed; the days of the record's query where none were."""
+    found = query.copy()
+    for name in ("from", "to"):
+        if not found.get(name):
+            found[name] = str(form[name].value() or "")
+    return found
 
 
 def _pack(request: HttpRequest, scope: audit.Scope, filters: audit.Filters, job: str) -> HttpResponseBase:

@@ -49,7 +49,7 @@ def job_list(request: HttpRequest) -> HttpResponse:
         "asked": asked,
         "page": page,
         "creatable": may_create,
-        "around": overview.around(asked, page, may_create),
+        "around": overview.around(asked, page, may_create, has_role=bool(access.roles_anywhere(user))),
         "filters": asked.filters,
     }
     return render(request, "jobs/list.html", context)

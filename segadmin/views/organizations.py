@@ -24,7 +24,11 @@ def organization_list(request: HttpRequest) -> HttpResponse:
     user = access.current(request)
     rows = queries.organization_rows(access.visible_organizations(user))
     may_add = access.reach(user, MAY_ADMINISTER).everywhere
-    return render(request, "organizations/list.html", {"rows": rows, "may_add": may_add})
+    return render(
+        request,
+        "organizations/list.html",
+        {"rows": rows, "may_add": may_add, "has_role": bool(access.roles_anywhere(user))},
+    )
 
 
 @form_page

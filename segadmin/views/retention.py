@@ -36,11 +36,12 @@ def page(request: HttpRequest) -> HttpResponse:
     reach = access.reach(access.current(request), access.MAY_READ_RECORD)
     context = {
         "form": form,
-        "classes": retention.overview(),
-        "gone": retention.gone(),
+        "classes": retention.overview(retention.readable(reach.organizations, whole=reach.everywhere)),
+        # What is gone is of no org any more: only a whole installation's reader can be told how much it is.
+        "gone": retention.gone() if reach.everywhere else None,
         "place": retention.installation(),
         "holds": retention.in_force_for(reach.organizations, whole=reach.everywhere),
-        "sees_all_holds": reach.everywhere,
+        "sees_all": reach.everywhere,
         "may_change": _may_change(request),
     }
     return render(request, "retention/page.html", context)

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -245,3 +246,26 @@ def test_a_pack_that_cannot_be_made_is_told_and_leaves_no_file(
 def test_others_may_not_make_one(request: pytest.FixtureRequest, name: str, story: dict[str, int]) -> None:
     assert signed_in(request.getfixturevalue(name)).post(URL).status_code == 403
     assert FileReceipt.objects.count() == 0
+
+
+def test_nothing_typed_is_lost_where_no_pack_is_made(auditor: User, prod: Sandbox) -> None:
+    write("cancelled", Subject(sandbox=prod))
+    client = signed_in(auditor)
+    for typed, sentence in (
+        ({"from": "2026-12-31", "to": "2026-01-01", "job": ""}, "To: The last day is before the first one."),
+        ({"from": "2026-01-01", "to": "2026-12-31", "job": "nowhere"}, "There is no export job nowhere"),
+        ({"from": "soon", "to": "2026-12-31", "job": "24127"}, "Write the day as year, month and day"),
+    ):
+        page = client.post(URL, typed)
+        assert page.status_code == 422
+        assert sentence in text_of(page)
+        for name, value in typed.items():
+            if value:
+                assert re.search(rf'name="{name}" value="{value}"', page.content.decode()), (name, value)
+    assert "Query" not in text_of(client.post(URL, {"from": "2026-12-31", "to": "2026-01-01"}))
+
+
+def test_the_days_of_the_records_query_are_filled_in(auditor: User) -> None:
+    page = signed_in(auditor).get(f"{URL}?q=created:2026-01-01..2026-02-03").content.decode()
+    assert 'name="from" value="2026-01-01"' in page
+    assert 'name="to" value="2026-02-03"' in page

@@ -504,6 +504,41 @@ def test_a_sandbox_that_could_not_be_read_is_told_with_since_when_and_why(
     assert "This list is old" not in said
 
 
+def test_jobs_of_a_sandbox_no_longer_watched_stay_in_reach_and_quiet(
+    operator: User, prod: Sandbox, stage: Sandbox
+) -> None:
+    make_job(stage, "old", minutes_ago=90)
+    make_job(prod, "new")
+    Sandbox.objects.filter(pk=stage.pk).update(
+        watched=False,
+        exports_allowed=False,
+        last_read_at=datetime(2026, 5, 23, 9, 14, tzinfo=UTC),
+        last_error="Adobe answered 503.",
+    )
+    client = signed_in(operator)
+    page = get(client, URL)
+    said, html = text_of(page), page.content.decode()
+    assert job_ids(page) == ["new", "old"]
+    assert "Acme Retail / stage no longer watched, last read 23 May" in said
+    assert "stage not read since" not in said
+    assert "no longer watched, last read 23 May 2026 09:14" in html.split('value="acme/stage"')[1].split("</label>")[0]
+    assert "no longer watched" not in html.split('value="acme/prod"')[1].split("</label>")[0]
+    assert ids(client, sandbox="acme/stage") == ["old"]
+    assert "/orgs/acme/prod/jobs/new/" in html
+    assert "/orgs/acme/stage/jobs/new/" not in html
+    job = text_of(get(client, "/orgs/acme/stage/jobs/old/"))
+    assert "its sandbox is no longer watched: nothing changes here by itself" in job
+    assert "can’t be read since" not in job
+
+
+def test_a_removed_organization_is_told_in_the_menu(operator: User, prod: Sandbox, acme: Organization) -> None:
+    make_job(prod, "1")
+    Organization.objects.update(retired_at=timezone.now())
+    page = get(signed_in(operator), URL)
+    assert job_ids(page) == ["1"]
+    assert "organization removed" in page.content.decode().split('value="acme/prod"')[1].split("</label>")[0]
+
+
 def test_a_dead_mirror_is_said_on_list_and_job(operator: User, prod: Sandbox) -> None:
     make_job(prod, "1")
     Sandbox.objects.update(last_read_at=timezone.now() - timedelta(hours=1))
@@ -540,6 +575,19 @@ def test_nothing_yet(operator: User, prod: Sandbox) -> None:
     assert "No exports in Acme Retail / prod so far. Adobe’s list was read to the end at" in said
 
 
+def test_entries_that_are_no_jobs_are_not_called_an_empty_list(operator: User, prod: Sandbox) -> None:
+    Sandbox.objects.filter(pk=prod.pk).update(bad_records=2)
+    _found, said = kind(signed_in(operator))
+    assert "held only entries that could not be read as jobs" in said
+    assert "is empty" not in said
+
+
+def test_a_request_is_found_by_letters_in_another_form(operator: User, viewer: User, prod: Sandbox) -> None:
+    make_request(prod, operator, RequestState.UNKNOWN, recipient="Größe & Söhne")
+    client = signed_in(viewer)
+    assert ids(client, q="GRÖSSE") == ids(client, q="so\u0308hne") == [""]
+
+
 def test_no_match(operator: User, prod: Sandbox) -> None:
     make_job(prod, "1")
     found, said = kind(signed_in(operator), f"{URL}?state=failed")
@@ -560,6 +608,17 @@ def test_not_read_yet_is_not_called_empty(operator: User, prod: Sandbox) -> None
     found, said = kind(signed_in(operator))
     assert found == "could-not-load"
     assert "has not been read yet" in said
+
+
+def test_nothing_is_watched_yet_is_not_called_a_missing_role(root: User, viewer: User, acme: Organization) -> None:
+    for person in (root, viewer):
+        found, said = kind(signed_in(person))
+        assert found == "nothing"
+        assert "No sandbox is watched yet." in said
+        assert "may not see" not in said
+    page = text_of(get(signed_in(viewer), URL))
+    assert "As of" not in page
+    assert "0 finished" not in page
 
 
 def test_not_permitted(operator: User, prod: Sandbox, foreign: Sandbox) -> None:

@@ -47,6 +47,13 @@ def test_who_has_no_role_reads_that_this_is_the_reason(db: None) -> None:
     assert "You have no role in any organization." in text
 
 
+def test_an_auditor_of_the_installation_reads_that_there_is_none_yet(db: None) -> None:
+    text = signed_in(make_person("auditor", Role.AUDITOR)).get(LIST).content.decode()
+    assert 'data-empty="nothing"' in text
+    assert "An administrator of the whole installation adds the first one." in text
+    assert ADD not in text
+
+
 def test_the_first_admin_reads_what_to_do(root: User) -> None:
     text = signed_in(root).get(LIST).content.decode()
     assert 'data-empty="nothing"' in text

@@ -255,7 +255,8 @@ ALL = ["here", "sugar", "every", "fails", "runs", "refused"]
         ("?audience=SEG-SUGAR", ["sugar"]),
         ("?audience=diabetes", ["sugar"]),
         ("?dataset=dataset-2", ["fails"]),
-        ("?dataset=crm+out", ["here", "refused"]),
+        # The same dataset, also where its name was not known then.
+        ("?dataset=crm+out", ["here", "sugar", "every", "runs", "refused"]),
         ("?recipient=print", ["refused"]),
         ("?ticket=mk-9", ["refused"]),
         ("?ticket=mk", []),

@@ -1,12 +1,19 @@
 """The retention page: seen by auditors, changed by administrators of the whole installation."""
 
+import re
+from datetime import timedelta
+
 import pytest
+import time_machine
 from django.urls import reverse
+from django.utils import timezone
 
 from segadmin.actions import holds
-from segadmin.audit import Actor
-from segadmin.models import Action, EventContent, Hold, Installation, Organization, Sandbox, User
-from tests.conftest import signed_in
+from segadmin.actions import retention as actions
+from segadmin.audit import Actor, Subject, record
+from segadmin.models import Action, EventContent, Hold, Installation, Organization, Role, Sandbox, User
+from segadmin.queries import retention
+from tests.conftest import make_person, signed_in
 from tests.factories import make_job
 
 pytestmark = pytest.mark.django_db
@@ -68,6 +75,55 @@ def test_holds_are_placed_shown_and_released(root: User, prod: Sandbox) -> None:
     assert client.post(release, {"reason": "settled"}).status_code == 302
     assert "No legal hold is in force" in client.get(PAGE).text
     assert client.get(release).status_code == 404
+
+
+def old_event(organization: Organization | None) -> None:
+    with time_machine.travel(timezone.now() - timedelta(days=1200), tick=False):
+        subject = Subject(organization=organization)
+        record(actor=Actor.command("x"), action=Action.EXPORT_CREATE, sentence="did something", subject=subject)
+
+
+def would_go(page: str) -> list[str]:
+    """The first number of each line of the table."""
+    table = page.split("Would go today")[1].split("</table>")[0]
+    return re.findall(r'<td class="num">([\d,]+)</td><td class="num">', table)
+
+
+def test_an_auditor_of_one_organization_is_told_the_numbers_of_its_own_records(
+    auditor: User, acme: Organization, nordwind: Organization, root: User
+) -> None:
+    for place in (acme, nordwind, nordwind, None):
+        old_event(place)
+    whole = make_person("reader", Role.AUDITOR)
+    own, everything = signed_in(auditor).get(PAGE), signed_in(whole).get(PAGE)
+    assert would_go(own.text) == ["0", "1"]
+    assert would_go(everything.text) == ["0", "4"]
+    assert "Counted are the records of your organizations." in own.text
+    assert "Counted are the records" not in everything.text
+    assert actions.expire(actor=Actor.command("x")) == 4
+    assert "4 records have lost their contents so far." in signed_in(whole).get(PAGE).text
+    page = signed_in(auditor).get(PAGE).text
+    assert "lost its contents" not in page
+    assert "lost their contents" not in page
+    assert "told to those who may read the record of the whole installation" in page
+    assert retention.gone() == 4
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"register_months": "0"}, "Write a number of months, 1 to 240."),
+        ({"access_months": "two"}, "Write a number of months, 1 to 240."),
+        ({"reason": " "}, "Write why records are kept this long."),
+    ],
+)
+def test_an_error_says_what_to_write(root: User, values: dict[str, str], sentence: str) -> None:
+    page = signed_in(root).post(PAGE, {**CHANGE, **values})
+    assert sentence in page.text
+    assert "This field is required" not in page.text
+    hold = signed_in(root).post(reverse("hold_place"), {"kind": "job", "job": "typed/x/1"})
+    assert "Write why it is held." in hold.text
+    assert 'value="typed/x/1"' in hold.text
 
 
 @pytest.mark.parametrize("kind", ["person", "period"])

@@ -1,8 +1,10 @@
 """Periodic reviews: what a review keeps, who opens and signs one, and that neither changes afterwards."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from html import unescape
 
 import pytest
 import time_machine
@@ -20,6 +22,7 @@ from segadmin.models import (
     Membership,
     Organization,
     Origin,
+    RegisterEntry,
     Review,
     Role,
     Sandbox,
@@ -127,6 +130,59 @@ def test_its_page_shows_what_was_so_then(quarter: Organization, auditor: User) -
         assert said in words, said
 
 
+def test_what_it_does_not_list_is_counted_with_a_way_to_it(
+    quarter: Organization, auditor: User, monkeypatch: pytest.MonkeyPatch, clock: time_machine.Traveller
+) -> None:
+    clock.move_to(MAY, tick=False)
+    findings.send_back(actor=Actor(kind="person", name="zoe"), finding=Finding.objects.order_by("pk")[0], note="no")
+    rule = Explanation.objects.get()
+    rule.pk = None
+    rule.save()
+    people.give_role(
+        actor=BEN, person=make_person("second"), grant=people.Grant(role=Role.VIEWER, organization=quarter)
+    )
+    clock.move_to(NOW, tick=False)
+    client = signed_in(auditor)
+    whole = get(client, f"/reviews/{opened(quarter).pk}/").content.decode()
+    assert "data-more" not in whole
+    monkeypatch.setattr(queries, "LISTED", 1)
+    review = opened(quarter)
+    page = get(client, f"/reviews/{review.pk}/").content.decode()
+    ways = dict(re.findall(r'<p data-more="([a-z]+)">.*?<a href="([^"]*)"', page))
+    assert set(ways) == {"findings", "explanations", "roles"}
+    older, newer = Finding.objects.order_by("pk")
+    rest = get(client, unescape(ways["findings"])).content.decode()
+    assert (f'href="/findings/{older.pk}/"' in rest, f'href="/findings/{newer.pk}/"' in rest) == (True, False)
+    assert get(client, ways["explanations"]).content.decode().count("Mail vendor") == 2
+    record = text_of(get(client, unescape(ways["roles"])))
+    assert ("gave newcomer the role" in record, "gave second the role" in record) == (True, True)
+    reviews.sign(actor=BEN, review=review, verdict="open", note="x")
+    details = json.loads(EventContent.objects.get(action=Action.REVIEW_SIGNED).text)["details"]
+    assert details["findings_open"] == [newer.pk, older.pk]
+    assert details["counts"]["explanations"] == 2
+
+
+def test_times_not_read_beyond_those_listed_are_on_the_statement(
+    quarter: Organization, auditor: User, prod: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "LISTED", 0)
+    review = opened(quarter)
+    page = get(signed_in(auditor), f"/reviews/{review.pk}/").content.decode()
+    [way] = re.findall(r'<p data-more="gaps">.*?<a href="([^"]*)"', page)
+    assert review.told["statement"]["gap_count"] > 0
+    assert 'id="gaps"' in get(signed_in(auditor), unescape(way)).content.decode()
+
+
+def test_the_exports_lead_to_the_register_of_these_days(quarter: Organization, auditor: User) -> None:
+    client = signed_in(auditor)
+    page = get(client, f"/reviews/{opened(quarter).pk}/").content.decode()
+    [way] = re.findall(r'<a href="(/register/\?[^"]*)"', page)
+    shown = get(client, unescape(way)).content.decode()
+    rows = RegisterEntry.objects.values_list("pk", flat=True)
+    assert len(rows) == 2
+    assert all(f'href="/register/{pk}/"' in shown for pk in rows)
+
+
 def test_later_changes_do_not_reach_it(quarter: Organization, auditor: User) -> None:
     review = opened(quarter)
     client = signed_in(auditor)
@@ -203,8 +259,8 @@ def test_signing_twice_is_harmless(quarter: Organization, auditor: User) -> None
     ("values", "sentence"),
     [
         ({"verdict": "reviewed"}, "It has open findings: sign it as reviewed with open findings"),
-        ({"verdict": ""}, "This field is required."),
-        ({"note": " "}, "This field is required."),
+        ({"verdict": ""}, "You sign this as: Choose what you sign."),
+        ({"note": " "}, "Write what you looked at, and what came of it."),
     ],
 )
 def test_what_can_not_be_signed(quarter: Organization, auditor: User, values: dict[str, object], sentence: str) -> None:
@@ -228,7 +284,10 @@ def test_a_guest_reads_and_does_not_sign(quarter: Organization, auditor: User) -
     client = signed_in(auditor)
     assert "guests read reviews and don’t sign them" in text_of(get(client, f"/reviews/{review.pk}/"))
     assert client.post(f"/reviews/{review.pk}/sign/", posted()).status_code == 403
-    assert "You can’t open a review." in text_of(get(client, "/reviews/new/"))
+    form = get(client, "/reviews/new/")
+    assert "You can’t open a review." in text_of(form)
+    assert "To the reviews" in text_of(form)
+    assert "Then read it, and sign." not in text_of(form)
     client.post("/reviews/new/", {"org": "acme", "from": "2026-04-01", "to": "2026-06-30"})
     assert (Review.objects.count(), SignOff.objects.count()) == (1, 0)
     assert EventContent.objects.filter(action=Action.ACCESS_REFUSED, sentence__contains="signs no reviews").exists()

@@ -6,7 +6,7 @@ from html import unescape
 import pytest
 from django.test import Client
 
-from segadmin.models import Action, EventContent, Organization, Role, SavedView, User
+from segadmin.models import Action, EventContent, Membership, Organization, Role, SavedView, User
 from tests.conftest import make_person, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -149,3 +149,20 @@ def test_text_is_escaped(auditor: User) -> None:
         text = client.get(address).content.decode()
         assert "<script>alert" not in text
         assert "<img" not in text
+
+
+def test_a_view_of_an_organization_that_its_owner_may_read_no_longer_shows_nothing_and_says_so(
+    acme: Organization, nordwind: Organization
+) -> None:
+    reader = make_person("both", Role.AUDITOR, organization=acme)
+    given = Membership.objects.create(user=reader, organization=nordwind, role=Role.AUDITOR)
+    client = signed_in(reader)
+    for page in ("audit", "register"):
+        assert save(client, name=f"Theirs {page}", query="org:nordwind,acme created:all", page=page) == 302
+    given.delete()
+    for page in ("/audit/", "/register/"):
+        text = client.get(f"{page}?q=org%3Anordwind%2Cacme+created%3Aall").content.decode()
+        assert "There is no organization “nordwind”" in text or "“nordwind” is nothing that can be filtered by" in text
+        assert "Nordwind" not in text
+        assert "data-seq=" not in text
+        assert 'id="entry-' not in text
