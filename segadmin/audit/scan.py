@@ -150,7 +150,7 @@ def _rows(after: int, last: int, full: bool) -> list[tuple[Any, ...]]:
     try:
         return _select(values, full)
     except OperationalError as error:
-        if connection.vendor != "sqlite" or "decode" not in str(error).lower():
+        if not is_of_text(error):
             raise
         with lenient():
             return _select(values, full)
@@ -173,6 +173,11 @@ def _next(after: int, last: int) -> int | None:
         cursor.execute(_NEXT, [after, last])
         found: int | None = cursor.fetchone()[0]
     return found
+
+
+def is_of_text(error: OperationalError) -> bool:
+    """Whether SQLite holds a text that is no UTF-8."""
+    return connection.vendor == "sqlite" and "decode" in str(error).lower()
 
 
 @contextmanager

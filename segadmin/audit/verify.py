@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 
 from segadmin import crypto
 from segadmin.audit import checkpoints, keys
@@ -25,7 +25,7 @@ from segadmin.audit.explained import explained
 from segadmin.audit.mirrored import attempts, jobs, jobs_gone, jobs_in_parts
 from segadmin.audit.proven import proven
 from segadmin.audit.rights import rights
-from segadmin.audit.scan import Stretch, lenient, link_before, read
+from segadmin.audit.scan import Stretch, is_of_text, lenient, link_before, read
 from segadmin.audit.tail import cut_tail
 from segadmin.audit.verifier import MOST_LISTED, Checkpoint, Damage
 from segadmin.models import Event
@@ -159,6 +159,12 @@ def _rows_beside(last: int) -> list[Task]:
 
 
 def _leniently(part: Callable[..., list[Damage]], *values: int) -> list[Damage]:
+    """With texts that are no UTF-8 only where there is one: reading all texts so takes a third longer."""
+    try:
+        return part(*values)
+    except OperationalError as error:
+        if not is_of_text(error):
+            raise
     with lenient():
         return part(*values)
 
