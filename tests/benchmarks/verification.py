@@ -1,4 +1,6 @@
-"""`verify_audit` over the whole record, as the command itself tells its time: quick (digests and chain) and full."""
+"""`verify_audit` as the command itself tells its time: quick (digests and chain), full (search columns against the text),
+and the whole, which also compares each job, request, role and so on that stands in a row beside the record with it.
+"""
 
 import json
 from collections.abc import Iterator
@@ -10,10 +12,13 @@ QUICK, FULL = at_least(200_000, "/s"), at_least(75_000, "/s")
 
 
 def run(site: Installation) -> Iterator[Row]:
-    found = in_turns({"quick": lambda: _rate("--quick"), "full": _rate}, site.sizes.rounds)
+    # Rows beside the record are compared where it is checked from its first record on.
+    sides = {"quick": lambda: _rate("--quick"), "full": lambda: _rate("--from", "2"), "whole": _rate}
+    found = in_turns(sides, site.sizes.rounds)
     for name, words, target in (
         ("quick", "quick check (digests and chain), events a second", QUICK),
         ("full", "full check (search columns against the text), events a second", FULL),
+        ("whole", "the same with all rows beside the record, events a second", None),
     ):
         rate = median(found[name])
         words_of_rate = f"{rate:,.0f}/s"
