@@ -1,11 +1,38 @@
 """Shared fixtures: people, orgs, sandboxes and jobs as the pages need them."""
 
+import gc
+from pathlib import Path
+
 import pytest
+from django.conf import settings
+from django.template.base import Template
 from django.test import Client
 from django.utils import timezone
 
-from segadmin.audit import Actor
+from segadmin.audit import Actor, seen
 from segadmin.models import Membership, Organization, Role, Sandbox, User
+
+_LONG = [
+    "tests/test_on_postgres.py",
+    "tests/browser/test_accessible.py",
+    "tests/commands/test_backup.py",
+    "tests/browser/test_main_job.py",
+    "tests/browser/test_without_script.py",
+    "tests/browser/test_keyboard.py",
+    "tests/browser/test_long_text.py",
+    "tests/commands/test_demo.py",
+    "tests/faults/test_postgresql.py",
+    "tests/faults/test_web_server.py",
+    "tests/faults/test_mirror_processes.py",
+    "tests/commands/test_serve.py",
+]
+_RENDER = Template._render  # before Django's set-up of the tests puts its own in place
+
+
+@pytest.fixture(autouse=True)
+def nothing_seen() -> None:
+    """A test's records are rolled back, which no committed record ever is: the next test's folder has seen none."""
+    (Path(settings.DATA_DIR) / seen.FILE).unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -96,4 +123,28 @@ def stranger(nordwind: Organization) -> User:
     return make_person("stranger", Role.OPERATOR, organization=nordwind)
 
 
-pytest_plugins = ["tests.upstream"]
+pytest_plugins = ["tests.upstream", "tests.prepared"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _templates_as_in_use(django_test_environment: None) -> None:
+    """Django copies each template's context for tests to look at; ours look at pages, so nobody needs the copies."""
+    Template._render = _RENDER  # type: ignore[method-assign]
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    for mark in item.iter_markers("not_on_postgres"):
+        if not (mark.args and isinstance(mark.args[0], str) and mark.args[0].strip()):
+            raise pytest.UsageError(f"{item.nodeid}: say why the database makes no difference to it")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, mostly those that wait: where tests run side by side, the others fill the time beside them."""
+    items.sort(key=lambda item: _LONG.index(file) if (file := item.nodeid.partition("::")[0]) in _LONG else len(_LONG))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected by now stays to the end: the garbage collector need not go through it each time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)

@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import pytest
@@ -139,19 +139,24 @@ class Module:
 
     path: Path
 
-    @property
+    @cached_property
     def name(self) -> str:
         parts = list(self.path.relative_to(CHECKOUT).with_suffix("").parts)
         return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
-    @property
+    @cached_property
     def room(self) -> str:
         parts = self.name.split(".")
         return parts[1] if len(parts) > 1 else ""
 
-    @property
+    @cached_property
     def tree(self) -> ast.Module:
         return parsed(self.path)
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """The tree, flat."""
+        return list(ast.walk(self.tree))
 
     def at(self, node: ast.AST) -> str:
         return f"{self.path.relative_to(CHECKOUT)}:{getattr(node, 'lineno', 0)}"
@@ -173,7 +178,7 @@ NAMES = {module.name for module in MODULES} | {"segadmin"}
 def imports(module: Module) -> Iterator[tuple[ast.stmt, str]]:
     """Every imported dotted name, also inside functions: "segadmin.aep.errors.AEPError", "requests"."""
     package = module.name if module.path.name == "__init__.py" else module.name.rpartition(".")[0]
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield node, alias.name
@@ -248,7 +253,7 @@ def test_only_connect_gives_writers_and_opens_secrets() -> None:
 
     def found() -> Iterator[str]:
         for module in MODULES:
-            for node in ast.walk(module.tree):
+            for node in module.nodes:
                 name = (
                     node.attr if isinstance(node, ast.Attribute) else node.name if isinstance(node, ast.alias) else ""
                 )
@@ -260,7 +265,7 @@ def test_only_connect_gives_writers_and_opens_secrets() -> None:
 
 def calls(module: Module) -> Iterator[tuple[ast.Call, str]]:
     """Every call of a method or function with the last part of its name."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Call):
             if isinstance(node.func, ast.Attribute):
                 yield node, node.func.attr
@@ -325,7 +330,7 @@ def test_sql_is_never_put_together_from_text() -> None:
 
 
 def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 

@@ -104,6 +104,7 @@ def _may_read(seq: int, slug: str) -> bool:
     return content.organization is not None and content.organization.slug == slug
 
 
+@pytest.mark.not_on_postgres("the same pages as above; roles and their end are looked at in Python")
 def test_within_an_org_roles_and_their_end_decide(kept: list[str]) -> None:
     _those_who_only_see_jobs(kept)
     _a_guest_whose_time_is_over(kept)

@@ -270,8 +270,13 @@ class TestForms:
             choices=[("a", "One"), ("<b>", "<Two>")], widget=forms.CheckboxSelectMultiple
         )
         html = render("{% choices form.why %}", form=form)
-        assert '<label><input type="checkbox" name="why" value="a" id="id_why_0" aria-invalid="true"> One</label>' in html
-        assert '<input type="checkbox" name="why" value="&lt;b&gt;" checked aria-invalid="true"> &lt;Two&gt;</label>' in html
+        assert (
+            '<label><input type="checkbox" name="why" value="a" id="id_why_0" aria-invalid="true"> One</label>' in html
+        )
+        assert (
+            '<input type="checkbox" name="why" value="&lt;b&gt;" checked aria-invalid="true"> &lt;Two&gt;</label>'
+            in html
+        )
         theirs = " ".join(str(choice.tag()) for choice in form["why"])
         shown = re.compile(r'value="[^"]*"|checked')
         assert shown.findall(html) == shown.findall(theirs)

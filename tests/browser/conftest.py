@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from http.cookiejar import Cookie
 from typing import Any
 
 import pytest
@@ -14,6 +14,8 @@ from playwright.sync_api import (
     Page,
     Request,
     Response,
+    StorageState,
+    StorageStateCookie,
     expect,
     sync_playwright,
 )
@@ -46,8 +48,9 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """One for all these tests; it ends with the last of them, since it keeps a part of the machine busy."""
     chromium()
     with Demo(tmp_path_factory.mktemp("browser") / "demo") as running:
         yield running
@@ -63,16 +66,24 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
-@pytest.fixture(scope="module")
-def states(browser: Browser, demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Role -> file with the cookies of somebody who signed in; one sign-in per role."""
-    kept = {}
-    for role in ROLES:
-        with browser.new_context(base_url=demo.url) as context:
-            sign_in(context.new_page(), role, demo.password(role))
-            kept[role] = tmp_path_factory.mktemp("state") / f"{role}.json"
-            context.storage_state(path=kept[role])
-    return kept
+@pytest.fixture(scope="package")
+def states(demo: Demo) -> dict[str, StorageState]:
+    """Role -> the cookies of somebody who signed in; one sign-in per role."""
+    return {role: {"cookies": [_cookie(one) for one in demo.signed_in(role).cookies]} for role in ROLES}
+
+
+def _cookie(one: Cookie) -> StorageStateCookie:
+    """A cookie of the client that needs no browser, for one."""
+    return {
+        "name": one.name,
+        "value": one.value or "",
+        "domain": one.domain,
+        "path": one.path,
+        "expires": -1,
+        "httpOnly": one.has_nonstandard_attr("HttpOnly"),
+        "secure": one.secure,
+        "sameSite": "Lax",
+    }
 
 
 def sign_in(page: Page, name: str, password: str) -> None:
@@ -122,7 +133,7 @@ type Opener = Callable[..., Page]
 
 
 @pytest.fixture
-def open_as(browser: Browser, demo: Demo, states: dict[str, Path], watch: Watch) -> Iterator[Opener]:
+def open_as(browser: Browser, demo: Demo, states: dict[str, StorageState], watch: Watch) -> Iterator[Opener]:
     """`open_as(role, **options)`: a page of a new context; role None is nobody."""
     contexts: list[BrowserContext] = []
 

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 import uuid
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,18 @@ import os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "segadmin.settings"
 import django
 django.setup()
+from django.db import connection
 from segadmin.audit import Actor, record
 from segadmin.models import Action
-print("ready", flush=True)
+others = int(sys.argv[2]) - 1
+forked = any(os.fork() == 0 for _ in range(others))  # before anything is connected
+os.write(1, b"ready\\n")
 for number in range(int(sys.argv[1])):
     record(actor=Actor.command("writer"), action=Action.SIGN_IN, sentence=f"wrote {number}")
-from django.db import connection
 connection.close()
 if connection.vendor == "postgresql":
     connection.close_pool()
+sys.exit(0 if forked else any(os.wait()[1] for _ in range(others)))
 """
 SESSION = """
 import os
@@ -75,8 +79,9 @@ class Place:
         found: dict[str, object] = json.loads(self.done("backup", "--inspect").splitlines()[-1])
         return found
 
-    def writer(self, events: int) -> "subprocess.Popen[str]":
-        argv = [sys.executable, "-c", WRITER, str(events)]
+    def writers(self, events: int, count: int = 1) -> "subprocess.Popen[str]":
+        """So many processes that write so many events each, the first of them parent of the others."""
+        argv = [sys.executable, "-c", WRITER, str(events), str(count)]
         return subprocess.Popen(argv, env=self.env(), cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
 
     def session(self) -> list[str]:
@@ -86,18 +91,35 @@ class Place:
         return run.stdout.split()
 
 
+@pytest.fixture(scope="module")
+def on_sqlite(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Path:
+    """The data folder of an installation, to be copied."""
+    return set_up(Place(shutil.copytree(migrated, tmp_path_factory.mktemp("sqlite") / "data"))).folder
+
+
+@pytest.fixture(scope="module")
+def on_postgresql(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The same with its database on PostgreSQL: folder and name of the database, both to be copied."""
+    url = cluster().create("backup", template=cluster().migrated())
+    return set_up(Place(tmp_path_factory.mktemp("postgresql"), url)).folder, "backup"
+
+
+@pytest.fixture
+def sqlite_place(on_sqlite: Path, tmp_path: Path) -> Place:
+    return Place(shutil.copytree(on_sqlite, tmp_path / "data"))
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    folder = tmp_path / "data"
-    folder.mkdir()
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "sqlite":
-        yield set_up(Place(folder))
-    else:
-        yield set_up(Place(folder, cluster().create(f"backup_{uuid.uuid4().hex}")))
+        copied: Place = request.getfixturevalue("sqlite_place")
+        return copied
+    folder, database = request.getfixturevalue("on_postgresql")
+    url = cluster().create(f"backup_{uuid.uuid4().hex}", template=database)
+    return Place(shutil.copytree(folder, tmp_path / "data"), url)
 
 
 def set_up(place: Place) -> Place:
-    place.done("migrate", "-v0")
     place.done(
         *("add_organization", "acme", "--name", "Acme Retail", "--ims-org-id", "AC3E@AdobeOrg", "--sandbox", "prod"),
         *("--client-id", "c", "--client-secret-stdin"),
@@ -108,14 +130,12 @@ def set_up(place: Place) -> Place:
 
 def test_a_backup_during_writes_is_whole_and_comes_back_in_a_new_epoch(place: Place, tmp_path: Path) -> None:
     file = tmp_path / "kept.zip"
-    writers = [place.writer(100) for _ in range(4)]
-    for writer in writers:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "ready\n"
+    writers = place.writers(100, 4)
+    assert writers.stdout is not None
+    assert [writers.stdout.readline() for _ in range(4)] == ["ready\n"] * 4
     told = place.done("backup", str(file))
-    for writer in writers:
-        writer.communicate()
-        assert writer.returncode == 0
+    writers.communicate()
+    assert writers.returncode == 0
     assert "unbroken" in told
     assert file.stat().st_mode & 0o777 == 0o600
     with zipfile.ZipFile(file) as archive:
@@ -160,7 +180,7 @@ def test_an_old_backup_on_another_machine_issues_no_number_twice(place: Place, t
     """Neither the data folder's files nor the database that was there are left; a checkpoint kept outside tells more."""
     file, kept = tmp_path / "kept.zip", tmp_path / "mail.txt"
     place.done("backup", str(file))
-    place.writer(30).communicate()
+    place.writers(30).communicate()
     place.done("backup", str(tmp_path / "later.zip"))
     issued = int(str(place.state()["seq"]))
     kept.write_text((place.folder / "checkpoints.txt").read_text().splitlines()[-1])
@@ -183,10 +203,8 @@ def exported(place: Place) -> list[dict[str, Any]]:
     return [row for row in rows if "seq" in row]
 
 
-def test_a_damaged_mark_is_told_before_anything_is_touched(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    place = set_up(Place(folder))
+def test_a_damaged_mark_is_told_before_anything_is_touched(sqlite_place: Place, tmp_path: Path) -> None:
+    place, folder = sqlite_place, sqlite_place.folder
     place.done("backup", str(tmp_path / "kept.zip"))
     (folder / "record_mark").write_text("many")
     before = (folder / "segadmin.sqlite3").read_bytes()
@@ -209,10 +227,8 @@ def test_the_wrong_key_fails_closed_with_a_clear_message(place: Place, tmp_path:
     assert place.state() == before
 
 
-def test_a_backup_that_was_changed_is_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    place = set_up(Place(folder))
+def test_a_backup_that_was_changed_is_refused(sqlite_place: Place, tmp_path: Path) -> None:
+    place = sqlite_place
     good, bad = tmp_path / "good.zip", tmp_path / "bad.zip"
     place.done("backup", str(good))
     with zipfile.ZipFile(good) as source, zipfile.ZipFile(bad, "w") as target:
@@ -226,12 +242,8 @@ def test_a_backup_that_was_changed_is_refused(tmp_path: Path) -> None:
     assert "can't be read as a backup" in place.manage("restore", str(tmp_path / "text.zip"), "--replace").stderr
 
 
-def test_a_damaged_record_makes_no_backup(tmp_path: Path) -> None:
-    import sqlite3
-
-    folder = tmp_path / "data"
-    folder.mkdir()
-    place = set_up(Place(folder))
+def test_a_damaged_record_makes_no_backup(sqlite_place: Place, tmp_path: Path) -> None:
+    place, folder = sqlite_place, sqlite_place.folder
     database = sqlite3.connect(folder / "segadmin.sqlite3")
     database.execute("DROP TRIGGER segadmin_eventcontent_no_update")
     database.execute("UPDATE segadmin_eventcontent SET text = replace(text, 'acme', 'acne') WHERE seq = 1")
@@ -245,10 +257,8 @@ def test_a_damaged_record_makes_no_backup(tmp_path: Path) -> None:
     assert os.listdir(folder) == [name for name in os.listdir(folder) if not name.startswith("backup-")]
 
 
-def test_a_file_is_never_overwritten(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    place = set_up(Place(folder))
+def test_a_file_is_never_overwritten(sqlite_place: Place, tmp_path: Path) -> None:
+    place = sqlite_place
     file = tmp_path / "kept.zip"
     file.write_text("something dear")
     result = place.manage("backup", str(file))

@@ -2,9 +2,11 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,16 +16,46 @@ from tests.processes import Browser, Demo, children, command_of, descendants, ev
 ROLES = ("admin", "operator", "approver", "auditor", "viewer")
 
 
+@dataclass(frozen=True)
+class Stopped:
+    """What a demo said and did until Ctrl-C ended it."""
+
+    folder: Path
+    emulator: str
+    password: str
+    jobs: set[str]
+    exit_code: int
+    left_running: set[int]
+
+    def copy(self, place: Path) -> Path:
+        """Its folder, to go on with."""
+        return shutil.copytree(self.folder, place / "demo")
+
+
 @pytest.fixture(scope="module")
-def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Stopped:
+    folder = tmp_path_factory.mktemp("stopped") / "demo"
+    with Demo(folder) as first:
+        jobs = job_ids(first.signed_in("operator").page("/jobs/").text)
+        password, emulator = first.password("operator"), first.line(r"emulator on (\S+);")[1]
+        started = descendants(first.process.pid)
+        code = first.stop(signal.SIGINT)
+        return Stopped(folder, emulator, password, jobs, code, set(filter(is_running, started)))
+
+
+@pytest.fixture(scope="module")
+def lasting(stopped: Stopped, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """One for all tests that leave it running."""
-    with Demo(tmp_path_factory.mktemp("lasting") / "demo") as running:
+    folder = stopped.copy(tmp_path_factory.mktemp("lasting"))
+    (folder / "emulator_port").unlink()  # which others will take
+    with Demo(folder) as running:
         yield running
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[Demo]:
-    with Demo(tmp_path / "demo") as running:
+def demo(stopped: Stopped, tmp_path: Path) -> Iterator[Demo]:
+    """One to be ended by the test; with what another one set up, which is quicker."""
+    with Demo(stopped.copy(tmp_path)) as running:
         yield running
 
 
@@ -60,31 +92,23 @@ def test_it_listens_on_loopback_only(lasting: Demo) -> None:
     assert sockets_of(descendants(lasting.process.pid)) == {"0100007F"}
 
 
-def test_ctrl_c_ends_everything_and_a_new_start_goes_on(tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
-    with Demo(folder) as first:
-        before = job_ids(first.signed_in("operator").page("/jobs/").text)
-        old_password = first.password("operator")
-        started = descendants(first.process.pid)
-        emulator = first.line(r"emulator on (\S+);")[1]
-        assert first.stop(signal.SIGINT) == 0
-        assert not any(map(is_running, started))
-    with Demo(folder) as second:
-        assert second.line(r"emulator on (\S+);")[1] == emulator
+def test_ctrl_c_ends_everything_and_a_new_start_goes_on(stopped: Stopped, tmp_path: Path) -> None:
+    assert stopped.exit_code == 0
+    assert stopped.left_running == set()
+    with Demo(stopped.copy(tmp_path)) as second:
+        assert second.line(r"emulator on (\S+);")[1] == stopped.emulator
         browser = second.signed_in("operator")
-        assert before <= job_ids(browser.page("/jobs/").text)
-        assert second.password("operator") != old_password
-        refused = Browser(second.url).submit("/accounts/login/", {"login": "operator", "password": old_password})
+        assert len(stopped.jobs) >= 30
+        assert stopped.jobs <= job_ids(browser.page("/jobs/").text)
+        assert second.password("operator") != stopped.password
+        refused = Browser(second.url).submit("/accounts/login/", {"login": "operator", "password": stopped.password})
         assert refused.status_code == 200
         assert second.stop(signal.SIGTERM) == 0
 
 
-def test_another_program_on_the_emulators_port_moves_it(tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
-    with Demo(folder) as first:
-        port = int(first.line(r"emulator on http://127\.0\.0\.1:(\d+);")[1])
-        assert first.stop() == 0
-    with socket.create_server(("127.0.0.1", port)), Demo(folder) as second:
+def test_another_program_on_the_emulators_port_moves_it(stopped: Stopped, tmp_path: Path) -> None:
+    port = int(stopped.emulator.rpartition(":")[2])
+    with socket.create_server(("127.0.0.1", port)), Demo(stopped.copy(tmp_path)) as second:
         assert int(second.line(r"emulator on http://127\.0\.0\.1:(\d+);")[1]) != port
         event = second.signed_in("auditor").page("/audit/?action=organization.change").text
         assert "changed API address and token address of Acme Retail" in event

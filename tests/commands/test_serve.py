@@ -35,12 +35,9 @@ GRACE = serve.GRACE_SECONDS + 10
 
 
 @pytest.fixture
-def env(tmp_path: Path) -> dict[str, str]:
+def env(data_folder: Path) -> dict[str, str]:
     """A migrated data folder."""
-    settings = clean_environment(SEGADMIN_DATA_DIR=str(tmp_path))
-    done = manage("migrate", "-v0", env=settings)
-    assert done.returncode == 0, done.stderr
-    return settings
+    return clean_environment(SEGADMIN_DATA_DIR=str(data_folder))
 
 
 def get(port: int, path: str) -> requests.Response:
@@ -153,12 +150,12 @@ def emulator() -> Iterator[Emulator]:
         yield running
 
 
-def test_a_request_in_flight_is_finished_before_the_end(tmp_path: Path, emulator: Emulator) -> None:
+def test_a_request_in_flight_is_finished_before_the_end(data_folder: Path, emulator: Emulator) -> None:
     """SIGTERM while Adobe takes its time over a new export: the answer still comes, and the record has its end."""
     env = clean_environment(
-        SEGADMIN_DATA_DIR=str(tmp_path), SEGADMIN_UPSTREAM_HOSTS=emulator.url.removeprefix("http://")
+        SEGADMIN_DATA_DIR=str(data_folder), SEGADMIN_UPSTREAM_HOSTS=emulator.url.removeprefix("http://")
     )
-    prepare = ("demo", "--data-dir", str(tmp_path), "--prepare", emulator.url, "--parent", str(os.getpid()))
+    prepare = ("demo", "--data-dir", str(data_folder), "--prepare", emulator.url, "--parent", str(os.getpid()))
     done = manage(*prepare, env=env)
     assert done.returncode == 0, done.stderr
     password = json.loads(done.stdout.splitlines()[-1])["operator"]
@@ -178,7 +175,7 @@ def test_a_request_in_flight_is_finished_before_the_end(tmp_path: Path, emulator
     (answer,) = answers_got
     assert answer.status_code == 302
     assert "/jobs/" in answer.headers["Location"]
-    with sqlite3.connect(tmp_path / "segadmin.sqlite3") as database:
+    with sqlite3.connect(data_folder / "segadmin.sqlite3") as database:
         states = database.execute("SELECT state FROM segadmin_attempt ORDER BY id DESC LIMIT 1").fetchone()
     database.close()
     assert states == ("succeeded",)

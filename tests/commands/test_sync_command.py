@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from segadmin import processes, sync
-from tests.processes import Program, clean_environment, manage
+from tests.processes import Program, clean_environment
 
 
 def test_once_says_that_all_was_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,9 +37,8 @@ def test_the_loop_gets_the_stop_event(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_process_cleanly(tmp_path: Path, number: int) -> None:
-    env = clean_environment(SEGADMIN_DATA_DIR=str(tmp_path))
-    assert manage("migrate", "-v0", env=env).returncode == 0
+def test_a_signal_ends_the_process_cleanly(data_folder: Path, number: int) -> None:
+    env = clean_environment(SEGADMIN_DATA_DIR=str(data_folder))
     with Program.manage("sync", env=env) as mirror:
         mirror.line(r"^sync runs\.$")
         assert mirror.stop(number, seconds=20) == 0

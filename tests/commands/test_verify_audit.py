@@ -23,10 +23,8 @@ def environment(folder: Path, url: str = "") -> dict[str, str]:
 
 
 def made(folder: Path, url: str = "") -> None:
-    """A migrated database with some records and a checkpoint, made by a process of its own."""
-    folder.mkdir(exist_ok=True)
+    """Fill a migrated database with some records and a checkpoint, by a process of its own."""
     env = environment(folder, url)
-    assert manage("migrate", "--verbosity", "0", env=env).returncode == 0
     program = (
         "import django; django.setup()\n"
         "from segadmin.audit import Actor, checkpoints\n"
@@ -38,8 +36,8 @@ def made(folder: Path, url: str = "") -> None:
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("original")
+def original(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Path:
+    folder = shutil.copytree(migrated, tmp_path_factory.mktemp("original") / "data")
     made(folder)
     return folder
 
@@ -124,12 +122,13 @@ def test_a_cut_tail_with_its_head_moved_back(copy: Path) -> None:
     assert "DAMAGE (tail cut) at record 31" in done.stdout
 
 
-def test_a_database_made_anew_with_the_own_key_fails_against_a_kept_checkpoint(copy: Path, tmp_path: Path) -> None:
+def test_a_database_made_anew_with_the_own_key_fails_against_a_kept_checkpoint(
+    copy: Path, migrated: Path, tmp_path: Path
+) -> None:
     """The same folder, keys and all, with another history in it."""
     mail = tmp_path / "mail.txt"
     mail.write_text(f"kept:\n{(copy / 'checkpoints.txt').read_text()}")
-    forged = tmp_path / "forged"
-    forged.mkdir()
+    forged = shutil.copytree(migrated, tmp_path / "forged")
     for name in ("checkpoint_key", "secret_key", "encryption_keys"):
         shutil.copy(copy / name, forged / name)
     made(forged)
@@ -177,7 +176,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     """A data folder, and the same record on PostgreSQL."""
     cluster = postgres.cluster()
     folder = tmp_path_factory.mktemp("on-postgres")
-    url = cluster.create("verified")
+    url = cluster.create("verified", template=cluster.migrated())
     made(folder, url)
     return folder, url, cluster.dsn("verified")
 

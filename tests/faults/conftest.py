@@ -1,5 +1,7 @@
 """Rigs: whole installations on databases of their own."""
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,13 +9,19 @@ import pytest
 
 from segadmin.emulator.server import Emulator
 from tests.faults.rig import Rig, prepare
+from tests.prepared import once_a_run
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[str]]]:
+def prepared(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> tuple[Path, dict[str, list[str]]]:
     """A data folder that is made once and copied for each rig."""
-    folder = tmp_path_factory.mktemp("prepared") / "data"
-    return folder, prepare(folder)
+
+    def make(folder: Path) -> None:
+        data = shutil.copytree(migrated, folder / "data")
+        (folder / "drafts.json").write_text(json.dumps(prepare(data)))
+
+    made = once_a_run(tmp_path_factory, "rig", make)
+    return made / "data", json.loads((made / "drafts.json").read_text())
 
 
 @pytest.fixture

@@ -36,10 +36,8 @@ def environment(folder: Path, emulator: Emulator | None, **more: str) -> dict[st
 
 
 def prepare(folder: Path, emulator: Emulator | None = None, **more: str) -> dict[str, list[str]]:
-    """Make the database with two orgs, an operator and drafts; returns the drafts by place."""
+    """Fill a migrated database with two orgs, an operator and drafts; returns the drafts by place."""
     env = environment(folder, emulator, **more)
-    done = manage("migrate", "--verbosity", "0", env=env)
-    assert done.returncode == 0, done.stderr
     with worker("prepare", emulator.url if emulator else PLACEHOLDER, env=env) as program:
         drafts: dict[str, list[str]] = json.loads(program.line(r"^\{.*\}$")[0])
         assert program.ended() == 0, program.text

@@ -1,6 +1,7 @@
 """A file that its taker breaks off, or whose process is killed: the next one can be taken soon. On the real web server."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -32,12 +33,9 @@ class Server(Program):
     def __init__(self, folder: Path) -> None:
         self.file = folder / "segadmin.sqlite3"
         env = clean_environment(SEGADMIN_DATA_DIR=str(folder))
-        for words, typed in (
-            (("migrate", "-v0"), ""),
-            (("add_user", "auditor", "--role", "auditor", "--password-stdin"), PASSWORD),
-        ):
-            done = manage(*words, env=env, typed=typed)
-            assert done.returncode == 0, done.stderr
+        words = ("add_user", "auditor", "--role", "auditor", "--password-stdin")
+        done = manage(*words, env=env, typed=PASSWORD)
+        assert done.returncode == 0, done.stderr
         subprocess.run([sys.executable, "-c", FILL, "20000"], env=env, cwd=CHECKOUT, check=True, timeout=90)
         port = free_port()
         env["SEGADMIN_PUBLIC_URL"] = self.url = f"http://127.0.0.1:{port}"
@@ -62,8 +60,8 @@ class Server(Program):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("downloads")) as running:
+def server(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Server]:
+    with Server(shutil.copytree(migrated, tmp_path_factory.mktemp("downloads") / "data")) as running:
         yield running
 
 

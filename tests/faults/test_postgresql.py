@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
-import psycopg.sql
 import pytest
 
 from segadmin.emulator.server import Emulator
@@ -39,7 +38,7 @@ def made(server: postgres.Cluster, tmp_path_factory: pytest.TempPathFactory) -> 
     """A data folder and a database, "made", that are copied for each test."""
     folder = tmp_path_factory.mktemp("postgres") / "data"
     folder.mkdir()
-    return folder, prepare(folder, DATABASE_URL=server.create("made"))
+    return folder, prepare(folder, DATABASE_URL=server.create("made", template=server.migrated()))
 
 
 class PostgresRig(Rig):
@@ -60,11 +59,10 @@ def pg(
 ) -> PostgresRig:
     template, drafts = made
     database = f"copy_{uuid.uuid4().hex}"
-    with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
-        connection.execute(psycopg.sql.SQL("CREATE DATABASE {} TEMPLATE made").format(psycopg.sql.Identifier(database)))
+    url = server.create(database, template="made")
     shutil.copytree(template, tmp_path / "data")
     rig = PostgresRig(tmp_path / "data", adobe, drafts)
-    rig.env["DATABASE_URL"], rig.dsn = server.url(database), server.dsn(database)
+    rig.env["DATABASE_URL"], rig.dsn = url, server.dsn(database)
     with psycopg.connect(rig.dsn) as connection:
         urls = (adobe.url, f"{adobe.url}/ims/token/v3")
         connection.execute("UPDATE segadmin_organization SET api_url = %s, token_url = %s", urls)
