@@ -7,6 +7,8 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Self
 
+import brotli
+
 COOKIE = "segadmin-session"
 # How a page's rows begin.
 EVENT_ROW, REGISTER_ROW, JOB_ROW = '<details class="ev', '<tr id="entry-', "data-job-id="
@@ -24,8 +26,9 @@ class Answer:
 
     @property
     def text(self) -> str:
-        packed = self.headers.get("content-encoding") == "gzip"
-        return (zlib.decompress(self.body, 31) if packed else self.body).decode("utf-8")
+        packed = self.headers.get("content-encoding")
+        body: bytes = brotli.decompress(self.body) if packed == "br" else self.body
+        return (zlib.decompress(body, 31) if packed == "gzip" else body).decode("utf-8")
 
 
 class Wire:
