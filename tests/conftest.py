@@ -1,15 +1,13 @@
 """Shared fixtures: people, orgs, sandboxes and jobs as the pages need them."""
 
 import gc
-from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.template.base import Template
 from django.test import Client
 from django.utils import timezone
 
-from segadmin.audit import Actor, seen
+from segadmin.audit import Actor, mark, seen
 from segadmin.models import Membership, Organization, Role, Sandbox, User
 
 _LONG = [
@@ -32,7 +30,8 @@ _RENDER = Template._render  # before Django's set-up of the tests puts its own i
 @pytest.fixture(autouse=True)
 def nothing_seen() -> None:
     """A test's records are rolled back, which no committed record ever is: the next test's folder has seen none."""
-    (Path(settings.DATA_DIR) / seen.FILE).unlink(missing_ok=True)
+    for known in (seen.path(), mark.path()):
+        known.unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -133,8 +132,8 @@ def _templates_as_in_use(django_test_environment: None) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    for mark in item.iter_markers("not_on_postgres"):
-        if not (mark.args and isinstance(mark.args[0], str) and mark.args[0].strip()):
+    for chosen in item.iter_markers("not_on_postgres"):
+        if not (chosen.args and isinstance(chosen.args[0], str) and chosen.args[0].strip()):
             raise pytest.UsageError(f"{item.nodeid}: say why the database makes no difference to it")
 
 
