@@ -26,12 +26,11 @@ def tend(*, actor: Actor, is_over: Callable[[], bool] = lambda: False) -> None:
     """Hand over what is new. Nothing happens where no collector is named, or another process is at it."""
     if settings.STREAM is None:
         return
-    target = collector.Collector(settings.STREAM.kind, settings.STREAM.url, settings.STREAM.authorization)
     row = _stream(actor, settings.STREAM.shown)
     if not _claim(row):
         return
     try:
-        _hand_over(actor, row, target, is_over)
+        _hand_over(actor, row, settings.STREAM, is_over)
     finally:
         Stream.objects.filter(pk=row.pk).update(claimed_until=None)
 
@@ -42,7 +41,7 @@ def _hand_over(actor: Actor, row: Stream, target: collector.Collector, is_over: 
         try:
             collector.hand_over(
                 target,
-                [collector.Line(*line) for line in lines],
+                lines,
                 host=urlsplit(settings.PUBLIC_URL).hostname or "",
                 proxy=settings.UPSTREAM_PROXY,
                 ca_file=settings.UPSTREAM_CA_FILE,

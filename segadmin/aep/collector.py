@@ -10,9 +10,9 @@ import os
 import socket
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -28,25 +28,31 @@ _MAX_BYTES = 65_536
 _FACILITY, _INFORMATIONAL, _WARNING = 13, 6, 4
 
 
-@dataclass(frozen=True)
-class Collector:
-    """Where lines go: a kind and its address. Neither `url`, whose path and query may let people in, nor `authorization`
-    (the value of that header) is ever shown."""
+class Collector(Protocol):
+    """Where lines go, as segadmin.environment reads it. Neither `url`, whose path and query may let people in, nor
+    `authorization` (the value of that header) is ever shown."""
 
-    kind: str
-    url: str = field(repr=False)
-    authorization: str = field(default="", repr=False)
+    @property
+    def kind(self) -> str: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def authorization(self) -> str: ...
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(Protocol):
     """One record: its number, when, what (for syslog's MSGID), whether it went wrong, and the text, ASCII without breaks."""
 
-    number: int
-    at: datetime
-    what: str
-    is_bad: bool
-    text: str
+    @property
+    def number(self) -> int: ...
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def what(self) -> str: ...
+    @property
+    def is_bad(self) -> bool: ...
+    @property
+    def text(self) -> str: ...
 
 
 def hand_over(

@@ -30,7 +30,7 @@ from segadmin.models.register import (
 from segadmin.models.requests import ExportRequest, RequestState
 from segadmin.models.retention import Hold, Installation, SavedView
 from segadmin.models.reviews import Review, SignOff
-from segadmin.models.streams import Stream
+from segadmin.models.stream import Stream
 from segadmin.models.unusual import UnusualMail, UnusualRule
 
 __all__ = [

@@ -5,25 +5,13 @@ Not by today's rows: those say what is so now. Where a role of today is told by 
 
 import json
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db.models import Max, Q
-from django.utils.translation import gettext_lazy as _
 
 from segadmin.models import Action, ContentExpiry, EventContent, Membership, Organization, Outcome, Role
 
-# What a role lets one do -> its words on the page, and the roles that have it.
-ANY, EXPORT, CANCEL, READ, ADMINISTER = "any", "export", "cancel", "record", "administer"
-MAY: dict[str, tuple[Any, frozenset[Role]]] = {
-    ANY: (_("anything"), frozenset(Role)),
-    EXPORT: (_("export"), frozenset({Role.OPERATOR, Role.ADMIN})),
-    CANCEL: (_("cancel exports"), frozenset({Role.OPERATOR, Role.APPROVER, Role.ADMIN})),
-    READ: (_("read the record"), frozenset({Role.AUDITOR, Role.ADMIN})),
-    ADMINISTER: (_("change organizations and people"), frozenset({Role.ADMIN})),
-}
-USES = MAY[CANCEL][1]
 UNUSED_AFTER = timedelta(days=90)
 CHUNK = 500
 _ROLES, _ACCOUNTS = (Action.ROLE_GIVE, Action.ROLE_TAKE), (Action.PERSON_CLOSE, Action.PERSON_REOPEN)
@@ -33,7 +21,7 @@ type Key = tuple[int, int | None, str]  # account, organization (None: the whole
 @dataclass(frozen=True)
 class Right:
     """One role that one account had. `seq` 0 and `by` empty: no record tells of it. `used_at`: the newest export or
-    cancellation there within UNUSED_AFTER before the moment, None where there is none or the role does neither."""
+    cancellation there within UNUSED_AFTER before the moment; only roles that let one do that are `is_usable`."""
 
     account: int
     person: str
@@ -44,11 +32,7 @@ class Right:
     seq: int
     ends_at: datetime | None
     used_at: datetime | None = None
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether the role lets somebody export or cancel, so that its use can be told."""
-        return self.role in USES
+    is_usable: bool = False
 
 
 @dataclass
@@ -68,18 +52,27 @@ class Rights:
     oldest_lost: datetime | None
 
 
-def rights(organizations: Sequence[Organization], at: datetime, *, may: str = ANY, now: bool = False) -> Rights:
-    """Of these orgs and of the whole installation, by person. `now`: the moment is this one, so today's rows count too."""
+def rights(
+    organizations: Sequence[Organization],
+    at: datetime,
+    *,
+    roles: Collection[Role],
+    using: Collection[Role],
+    now: bool = False,
+) -> Rights:
+    """Those of these roles, of these orgs and of the whole installation, by person.
+
+    `using`: the roles that let one export or cancel. `now`: the moment is this one.
+    """
     known = {row.pk: row for row in organizations}
     state = _state(known, at)
     state.given |= {
         key: row for key, row in _untold(known, at, now) if key not in state.given and key not in state.taken
     }
-    wanted = MAY[may][1]
-    rows = [row for (account, _org, role), row in state.given.items() if role in wanted and account not in state.closed]
+    rows = [row for row in state.given.values() if row.role in roles and row.account not in state.closed]
     rows = [row for row in rows if row.ends_at is None or row.ends_at > at]
-    used = _used({row.person for row in rows if row.is_usable}, known, at)
-    found = [_with_use(row, used) for row in rows]
+    used = _used({row.person for row in rows if row.role in using}, known, at)
+    found = [_with_use(row, used) if row.role in using else row for row in rows]
     found.sort(
         key=lambda row: (row.person.lower(), row.account, row.organization is not None, str(row.organization), row.role)
     )
@@ -160,10 +153,8 @@ def _used(
 
 
 def _with_use(row: Right, used: dict[tuple[str, int | None], datetime]) -> Right:
-    if not row.is_usable:
-        return row
     at = used.get((row.person, row.organization.pk if row.organization else None))
-    return Right(**{**row.__dict__, "used_at": at})
+    return replace(row, used_at=at, is_usable=True)
 
 
 def _oldest_lost(at: datetime) -> datetime | None:

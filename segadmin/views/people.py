@@ -8,11 +8,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
 from segadmin import access
-from segadmin.access import MAY_ADMINISTER, MAY_READ_RECORD, MAY_SEE_PEOPLE
+from segadmin.access import ANY, MAY_ADMINISTER, MAY_CANCEL, MAY_CREATE, MAY_READ_RECORD, MAY_SEE_PEOPLE
 from segadmin.actions import people as actions
 from segadmin.actions.refusals import NotDone
 from segadmin.forms import people as forms
@@ -45,19 +46,31 @@ def person_list(request: HttpRequest) -> HttpResponse:
     return render(request, "people/list.html", {"page": found, "is_first": after is None, "may_add": may_add})
 
 
+# What a person may ask about -> its words, and the roles that let one do it.
+MAY: dict[str, tuple[Any, frozenset[Role]]] = {
+    "any": (_lazy("anything"), ANY),
+    "export": (_lazy("export"), MAY_CREATE),
+    "cancel": (_lazy("cancel exports"), MAY_CANCEL),
+    "record": (_lazy("read the record"), MAY_READ_RECORD),
+    "administer": (_lazy("change organizations and people"), MAY_ADMINISTER),
+}
+
+
 @require_safe
 def rights(request: HttpRequest) -> HttpResponse:
     """Who could do what on a day; from the record, so for those who may read it."""
     access.anywhere(request, needs=MAY_READ_RECORD)
     scope = scope_of(request)
-    may = [(name, words) for name, (words, _roles) in rights_of.MAY.items()]
+    may = [(name, words) for name, (words, _roles) in MAY.items()]
     form = RightsForm(request.GET, organizations=scope.organizations, may=may)
     context: dict[str, Any] = {"form": form, "scope": scope}
     if form.is_valid():
         now, day = timezone.now(), form.cleaned_data["on"]
         end = start_of(day + timedelta(days=1)) - timedelta(microseconds=1)
         at = min(end, now)
-        told = rights_of.rights(form.chosen, at, may=form.cleaned_data["may"], now=at == now)
+        told = rights_of.rights(
+            form.chosen, at, roles=MAY[form.cleaned_data["may"]][1], using=MAY_CANCEL, now=at == now
+        )
         context |= {"told": told, "at": at}
     viewed(request, scope.organizations, whole=scope.whole)
     return render(request, "people/rights.html", context)

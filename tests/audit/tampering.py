@@ -7,6 +7,7 @@ from django.db import connection
 
 from segadmin.audit import Actor, Subject, record, triggers
 from segadmin.audit.chain import START, canonical, chain_value, digest_of
+from segadmin.audit.verify import verify
 from segadmin.models import Action, Event, Sandbox
 
 type Row = dict[str, Any]
@@ -87,3 +88,12 @@ def renumbered(content: Row, by: int) -> Row:
 
 
 __all__ = ["canonical", "chained", "disarm", "fill", "forged", "renumbered", "rewrite", "rows_of", "sql"]
+
+
+def named(statement: str, words: str, kind: str | None = None) -> None:
+    """Carry out a statement; the full check then has damage that says the words (and is all of one kind, where given)."""
+    sql(statement)
+    result = verify()
+    assert not result.ok
+    assert any(words in damage.says for damage in result.damage), result.damage
+    assert all(damage.seq > 0 and kind in (None, damage.kind) for damage in result.damage), result.damage
