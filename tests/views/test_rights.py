@@ -138,10 +138,10 @@ def test_a_day_is_of_the_persons_zone(told: dict[str, User], acme: Organization)
 
 def test_who_gave_it_and_when(client: Client, told: dict[str, User]) -> None:
     text = client.get(f"{URL}?on=2026-05-02").content.decode()
-    assert re.search(r'1 March 12:00</time><small>by root, <a href="/audit/\d+/">record \d+</a>', text)
+    assert re.search(r'1 March 12:00</time><small>given by root, <a href="/audit/\d+/">record \d+</a>', text)
     # Records of the whole installation are not theirs to read.
     chief = text.split('data-role="admin"')[1]
-    assert "by root</small>" in chief
+    assert "given by root</small>" in chief
 
 
 def test_a_longer_end_keeps_the_beginning(client: Client, told: dict[str, User], acme: Organization) -> None:
