@@ -58,7 +58,8 @@ def visible_lines(text: str) -> str:
 
 def visible_json(text: str) -> str:
     """A JSON text that says the same, without characters that turn the reading direction or hide."""
-    return text if text.isascii() else HIDDEN_IN_JSON.sub(_escape_in_json, text)
+    # DEL is the one character of ASCII that hides and that JSON leaves as it is.
+    return text if text.isascii() and "\x7f" not in text else HIDDEN_IN_JSON.sub(_escape_in_json, text)
 
 
 def visible_page(html: str) -> str:

@@ -8,7 +8,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from segadmin.audit import verifier
@@ -51,6 +51,7 @@ def test_every_control_and_direction_character_counts_as_hidden() -> None:
 
 
 @given(TEXT)
+@example("\x7f")
 def test_json_says_the_same_afterwards(text: str) -> None:
     written = visible_json(json.dumps({text: [text]}, ensure_ascii=False))
     assert json.loads(written) == {text: [text]}

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 
 from segadmin.models import Event, EventContent, Outcome, Stream
+from segadmin.plain import visible_json
 
 BAD = (Outcome.FAILED, Outcome.REFUSED, Outcome.UNKNOWN)
 
@@ -63,4 +64,4 @@ def _line(
             told["record"] = json.loads(text)
         except ValueError:  # altered behind the triggers' back
             told["text"] = text
-    return Line(seq, at, action, outcome in BAD, json.dumps(told, separators=(",", ":")))
+    return Line(seq, at, action, outcome in BAD, visible_json(json.dumps(told, separators=(",", ":"))))

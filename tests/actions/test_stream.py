@@ -28,7 +28,7 @@ from tests.audit.tampering import fill
 
 pytestmark = pytest.mark.django_db
 SYSTEM = Actor.system()
-HOOK = "https://collector.example.com/s3cret?token=abc"
+HOOK = "https://collector.example.com/s3cret?token=t0ken-zz"
 AUTHORIZATION = "Splunk 0c1f-very-secret"
 
 
@@ -97,6 +97,15 @@ def test_everything_from_the_first_record_on_and_then_what_is_new(file: Path, pr
     all_there(file.read_text().splitlines())
     assert row().seq == Event.objects.count()
     assert events() == [began]
+
+
+def test_what_hides_is_written_out_and_says_the_same(file: Path, prod: Sandbox) -> None:
+    fill(1, prod, name="a\x7fb\u202ec\U0001f469")
+    tend()
+    text = file.read_text()
+    assert text.isascii()
+    assert not re.search(r"[^\x20-\x7e\n]", text)
+    all_there(text.splitlines())
 
 
 def test_more_than_a_batch(file: Path, prod: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +219,7 @@ def test_only_a_success_counts(web: responses.RequestsMock, prod: Sandbox, fault
     kept = (
         "".join(one.text for one in events()) + row().problem + repr(row()) + repr(Named("https", HOOK, AUTHORIZATION))
     )
-    for secret in ("s3cret", "abc", "very-secret"):
+    for secret in ("s3cret", "t0ken-zz", "very-secret"):
         assert secret not in kept
 
 
